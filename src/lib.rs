@@ -1,0 +1,8 @@
+//! Ralphton: five agents that live in Discord and teach a robot policy in closed loop, unattended.
+//!
+//! The rooms and their direction are drawn in `ARCHITECTURE.md`; `tests/architecture.rs` holds them.
+
+pub mod base;
+
+pub mod dataset;
+pub mod sim;

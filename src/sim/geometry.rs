@@ -1,0 +1,50 @@
+//! Fixed measures of the arena and the loader that simulator, expert and renderer share.
+//!
+//! Metres. Chosen for this project; the arena, the box's place and the bicycle model are the mission's.
+
+/// Walls stand at ±this on both ground axes.
+pub const WALL_M: f32 = 8.0;
+/// Height of the walls.
+pub const WALL_HEIGHT_M: f32 = 1.0;
+/// Centre of the open box on both ground axes.
+pub const BOX_CENTRE_M: f32 = -6.0;
+/// Half the box's outer side.
+pub const BOX_HALF_M: f32 = 0.8;
+/// Height of the box's rim.
+pub const BOX_HEIGHT_M: f32 = 0.6;
+/// Distance between the axles.
+pub const WHEELBASE_M: f32 = 1.2;
+/// Half the body's width.
+pub const BODY_HALF_WIDTH_M: f32 = 0.42;
+/// The body reaches from this far behind the rear axle …
+pub const BODY_REAR_M: f32 = -0.4;
+/// … to this far before it.
+pub const BODY_FRONT_M: f32 = 1.0;
+/// The bucket begins here, forward of the rear axle, when its floor is level.
+pub const BUCKET_BACK_M: f32 = 1.15;
+/// The bucket's lip, forward of the rear axle.
+pub const BUCKET_LIP_M: f32 = 1.7;
+/// Half the bucket's inner width.
+pub const BUCKET_HALF_WIDTH_M: f32 = 0.42;
+/// Height of the bucket's back plate.
+pub const BUCKET_HEIGHT_M: f32 = 0.35;
+/// The highest the bucket's floor goes.
+pub const LIFT_MAX_M: f32 = 1.2;
+/// Bucket tilt at ±1, in radians about its hinge at the back of its floor: +1 curls the lip up.
+pub const TILT_MAX_RAD: f32 = 0.9;
+/// Fastest speed, forward and in reverse.
+pub const SPEED_MAX_MPS: f32 = 1.5;
+/// Largest steering angle.
+pub const STEERING_MAX_RAD: f32 = 0.610_9;
+/// The cab camera, forward of the rear axle.
+pub const CAB_FORWARD_M: f32 = 0.3;
+/// The cab camera's height.
+pub const CAB_HEIGHT_M: f32 = 2.0;
+/// The cab camera looks down by this angle.
+pub const CAB_PITCH_DOWN_RAD: f32 = 0.523_6;
+/// The cab camera's horizontal field of view.
+pub const CAB_FOV_RAD: f32 = 1.570_8;
+/// One control step.
+pub const CONTROL_STEP_S: f32 = 0.1;
+/// Physics steps in one control step.
+pub const PHYSICS_STEPS_PER_CONTROL: u32 = 6;
