@@ -4,5 +4,6 @@
 
 pub mod base;
 
+pub mod cycle;
 pub mod dataset;
 pub mod sim;
