@@ -1,0 +1,239 @@
+//! Getting somewhere: pursuit of a point, a look along the arc it would take, and backing off when that is blocked.
+//!
+//! One rule decides the direction: forward if the pursuit arc reaches its goal without touching anything, else back.
+//! A loader that is already reversing asks for more room before it turns round, so that it does not dither.
+
+use super::{DROP_M, SCOOP_FROM_M, SCOOP_TO_M};
+use crate::sim::footprint::{GroundPose, wrap_rad};
+use crate::sim::geometry::{BOX_CENTRE_M, BOX_HALF_M, BUCKET_LIP_M, STEERING_MAX_RAD, WALL_M, WHEELBASE_M};
+use crate::sim::state::WorldState;
+use crate::sim::world::{OVER_BOX_M, lowest_point};
+use std::f32::consts::{FRAC_PI_2, PI};
+
+/// Length of one look-ahead step.
+const STRIDE_M: f32 = 0.2;
+/// Share of full steering that changes in one look-ahead step.
+const STEERING_PER_STRIDE: f32 = 0.4;
+/// Pursuit aims at most this far ahead.
+const PURSUIT_M: f32 = 2.2;
+/// Middle of the corridor between box and wall.
+const CORRIDOR_M: f32 = -0.5 * (WALL_M - BOX_CENTRE_M + BOX_HALF_M);
+
+/// What a drive is for; it decides what counts as arrived and how far the look goes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Goal {
+    /// A brick into the mouth of the low bucket.
+    Scoop,
+    /// The load over the box; `off_axis` metres left of the loader's axis.
+    Drop {
+        /// Metres left of the axis.
+        off_axis: f32,
+    },
+    /// A point on the way; only the next metre must be free.
+    Way,
+}
+
+/// The loader as a driver sees it.
+pub struct Driver {
+    /// Where it stands.
+    pub pose: GroundPose,
+    heading_rad: f32,
+    /// Steering as a share of the largest angle.
+    steering: f32,
+    reversing: bool,
+    high: bool,
+    k_max: f32,
+}
+
+impl Driver {
+    /// From the privileged state.
+    pub fn new(state: &WorldState) -> Self {
+        let loader = &state.loader;
+        Self {
+            pose: GroundPose::of(loader),
+            heading_rad: loader.heading_rad,
+            steering: loader.steering_rad / STEERING_MAX_RAD,
+            reversing: loader.speed_mps < -0.1,
+            high: lowest_point(loader.lift_m, loader.tilt) > OVER_BOX_M,
+            k_max: STEERING_MAX_RAD.tan() / WHEELBASE_M,
+        }
+    }
+
+    /// Steering and throttle towards a point, forward at `speed` or back where forward is blocked.
+    pub fn towards(&self, x_m: f32, z_m: f32, goal: Goal, speed: f32) -> (f32, f32) {
+        if let Some(way_out) = self.leave_corridor() {
+            return way_out;
+        }
+        let (x_m, z_m, goal) = self.around_box(x_m, z_m, goal);
+        let (ax, az) = if goal == Goal::Scoop { approach_point(&self.pose, x_m, z_m) } else { (x_m, z_m) };
+        let steering = pursue(&self.pose, ax, az);
+        if self.arrives(x_m, z_m, goal) {
+            return (steering, speed);
+        }
+        let (forward, left) = self.pose.local(ax, az);
+        let bearing = left.atan2(forward);
+        let full = -(2.0 * bearing).clamp(-1.0, 1.0);
+        let look = if self.reversing { 0.25 } else { 0.4 };
+        for share in [1.0, 0.5, 0.0, -0.5, -1.0] {
+            if self.can_reverse(share * full, look) {
+                return (share * full, super::REVERSE);
+            }
+        }
+        let mut ahead = self.pose;
+        ahead.advance(0.15, 0.0);
+        if ahead.clearance(self.high) < -0.04 {
+            return (0.0, super::REVERSE);
+        }
+        ((2.0 * bearing).clamp(-1.0, 1.0), 0.35)
+    }
+
+    /// Whether the load would fall into the middle of the box from this pose.
+    pub fn is_over_zone(&self, pose: &GroundPose, off_axis: f32, zone_m: f32) -> bool {
+        let (x, z) = pose.point(DROP_M, off_axis);
+        (x - BOX_CENTRE_M).abs() < zone_m && (z - BOX_CENTRE_M).abs() < zone_m
+    }
+
+    /// Whether the loader can go back this far with this steering without getting closer to anything than it is.
+    pub fn can_reverse(&self, steering: f32, distance_m: f32) -> bool {
+        let mut pose = self.pose;
+        let enough = pose.clearance(self.high).min(0.03) - 0.01;
+        let steps = (distance_m / 0.1).ceil() as usize;
+        (0..steps).all(|_| {
+            pose.advance(-0.1, curvature(steering));
+            pose.clearance(self.high) > enough
+        })
+    }
+
+    /// Follows the pursuit arc in mind: does it reach its goal without touching anything?
+    fn arrives(&self, x_m: f32, z_m: f32, goal: Goal) -> bool {
+        let (margin, tolerance): (f32, f32) = if self.reversing { (0.25, 0.15) } else { (0.02, 0.28) };
+        let strides = match goal {
+            Goal::Way => 7,
+            Goal::Scoop | Goal::Drop { .. } => 24,
+        };
+        let high = self.high || matches!(goal, Goal::Drop { .. });
+        let margin = if high { margin.min(0.06) } else { margin };
+        let mut pose = self.pose;
+        let mut steering = self.steering;
+        let start = pose.clearance(high);
+        for stride in 0..strides {
+            match goal {
+                Goal::Scoop => {
+                    let (forward, left) = pose.local(x_m, z_m);
+                    if (SCOOP_FROM_M - 0.1..SCOOP_TO_M).contains(&forward) && left.abs() < tolerance {
+                        return true;
+                    }
+                    if (-0.6..SCOOP_TO_M - 0.1).contains(&forward) && left.abs() < 1.3 {
+                        return false;
+                    }
+                }
+                Goal::Drop { off_axis } => {
+                    let zone = if self.reversing { super::DROP_ZONE_M - 0.12 } else { super::DROP_ZONE_M - 0.02 };
+                    if self.is_over_zone(&pose, off_axis, zone) {
+                        return true;
+                    }
+                }
+                Goal::Way => {}
+            }
+            let needed = if stride < 2 { margin.min(start - 0.02) } else { margin };
+            if pose.clearance(high) < needed {
+                return false;
+            }
+            let (ax, az) = if goal == Goal::Scoop { approach_point(&pose, x_m, z_m) } else { (x_m, z_m) };
+            let wanted = pursue(&pose, ax, az);
+            steering += (wanted - steering).clamp(-STEERING_PER_STRIDE, STEERING_PER_STRIDE);
+            pose.advance(STRIDE_M, steering * self.k_max);
+        }
+        true
+    }
+
+    /// In the corridor behind the box: out along its axis, forward or back.
+    fn leave_corridor(&self) -> Option<(f32, f32)> {
+        let (tip_x, tip_z) = self.pose.point(BUCKET_LIP_M - 0.2, 0.0);
+        let end = BOX_CENTRE_M + BOX_HALF_M;
+        let inside = BOX_CENTRE_M - BOX_HALF_M + 0.1;
+        let along_x = self.pose.z_m < inside && tip_z < inside && (tip_x < end + 0.2 || self.pose.x_m < end + 0.2);
+        let along_z = self.pose.x_m < inside && tip_x < inside && (tip_z < end + 0.2 || self.pose.z_m < end + 0.2);
+        if !along_x && !along_z {
+            return None;
+        }
+        // In both corridors at once only the one the loader is aligned with leads out.
+        let use_x = along_x && (!along_z || self.pose.cos.abs() > self.pose.sin.abs());
+        let (out_rad, across) =
+            if use_x { (0.0, self.pose.z_m - CORRIDOR_M) } else { (FRAC_PI_2, -(self.pose.x_m - CORRIDOR_M)) };
+        let off = wrap_rad(self.heading_rad - out_rad);
+        if off.abs() < FRAC_PI_2 {
+            return Some(((-2.0 * off - 1.0 * across).clamp(-1.0, 1.0), 0.7));
+        }
+        let off = wrap_rad(off - PI);
+        Some(((2.5 * off + 1.2 * across).clamp(-1.0, 1.0), super::REVERSE))
+    }
+
+    /// The box in the way: first to its free corner.
+    fn around_box(&self, x_m: f32, z_m: f32, goal: Goal) -> (f32, f32, Goal) {
+        match goal {
+            Goal::Drop { .. } | Goal::Way => return (x_m, z_m, goal),
+            Goal::Scoop => {}
+        }
+        let (dx, dz) = (x_m - self.pose.x_m, z_m - self.pose.z_m);
+        let length = dx.hypot(dz);
+        let samples = ((length - 1.6) / 0.25).max(0.0) as usize;
+        let near =
+            |x: f32, z: f32, room: f32| (x - BOX_CENTRE_M).abs().max((z - BOX_CENTRE_M).abs()) < BOX_HALF_M + room;
+        let blocked = (0..=samples).any(|i| {
+            let t = i as f32 * 0.25 / length.max(0.1);
+            near(self.pose.x_m + t * dx, self.pose.z_m + t * dz, 0.5)
+        });
+        if blocked && !near(self.pose.x_m, self.pose.z_m, 0.45) {
+            (BOX_CENTRE_M + 2.4, BOX_CENTRE_M + 2.4, Goal::Way)
+        } else {
+            (x_m, z_m, goal)
+        }
+    }
+}
+
+/// The curvature of a steering share.
+fn curvature(steering: f32) -> f32 {
+    (steering * STEERING_MAX_RAD).tan() / WHEELBASE_M
+}
+
+/// Pure pursuit: the steering share whose arc leads through the point (full lock when it lies behind).
+fn pursue(pose: &GroundPose, x_m: f32, z_m: f32) -> f32 {
+    let (forward, left) = pose.local(x_m, z_m);
+    if forward <= 0.0 {
+        return if left < 0.0 { -1.0 } else { 1.0 };
+    }
+    let distance = forward.hypot(left).max(0.1);
+    let k = 2.0 * (left / distance) / distance.min(PURSUIT_M);
+    ((WHEELBASE_M * k).atan() / STEERING_MAX_RAD).clamp(-1.0, 1.0)
+}
+
+/// Where to aim for a brick at a wall or at the box: before it, so that the loader comes in square.
+fn approach_point(pose: &GroundPose, x_m: f32, z_m: f32) -> (f32, f32) {
+    const CLOSE_M: f32 = 0.7;
+    let (mut nx, mut nz) = (0.0_f32, 0.0_f32);
+    if WALL_M - x_m.abs() < CLOSE_M {
+        nx += x_m.signum();
+    }
+    if WALL_M - z_m.abs() < CLOSE_M {
+        nz += z_m.signum();
+    }
+    let face = BOX_CENTRE_M + BOX_HALF_M;
+    if nx == 0.0 && (0.0..CLOSE_M).contains(&(x_m - face)) && z_m < face + 0.3 {
+        nx -= 1.0;
+    }
+    if nz == 0.0 && (0.0..CLOSE_M).contains(&(z_m - face)) && x_m < face + 0.3 {
+        nz -= 1.0;
+    }
+    let length = nx.hypot(nz);
+    let (dx, dz) = (x_m - pose.x_m, z_m - pose.z_m);
+    let distance = dx.hypot(dz);
+    if length < 0.1 || distance < 2.4 {
+        return (x_m, z_m);
+    }
+    // Cosine of the angle between the way there and the way in; nearly square needs no detour.
+    let square = (nx * dx + nz * dz) / (length * distance);
+    let blend = ((0.94 - square) / 0.2).clamp(0.0, 1.0);
+    let back = ((distance - 2.4) * 0.6).min(0.45 * distance).min(2.5) * blend / length;
+    (x_m - nx * back, z_m - nz * back)
+}
