@@ -197,6 +197,13 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
+/// A name from data as people read it: `brick_at_wall` becomes `Brick at wall`.
+pub fn title_case(name: &str) -> String {
+    let words = name.replace('_', " ");
+    let mut characters = words.chars();
+    characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
+}
+
 fn fraction(job: &JobRow) -> f64 {
     Progress { done: job.done, total: job.total.max(1), unit: "", note: String::new() }.fraction()
 }
