@@ -39,6 +39,10 @@ pub const OVER_BOX_M: f32 = BOX_HEIGHT_M + 0.04;
 const NEAR_M: f32 = 0.08;
 /// Physics steps that must pass in rest before the engine pauses.
 const SETTLING_STEPS: u8 = 8;
+/// A settled load lies at most this far before the bucket's back.
+const SETTLED_FORWARD_M: f32 = 0.36;
+/// A settled load lies at most this far beside the bucket's middle.
+const SETTLED_ASIDE_M: f32 = 0.22;
 /// The most bricks of a scene.
 pub const BRICKS_MAX: usize = 10;
 
@@ -92,8 +96,9 @@ impl World {
         for _ in 0..PHYSICS_STEPS_PER_CONTROL {
             self.physics_step(&action);
         }
-        for (brick, hold) in self.state.bricks.iter_mut().zip(&self.holds) {
+        for (brick, hold) in self.state.bricks.iter_mut().zip(&mut self.holds) {
             if let Some(pose) = hold {
+                settle_in_bucket(&mut pose.translation, self.state.loader.tilt);
                 carry(&self.state.loader, pose, brick);
             } else if brick.status == BrickStatus::Free && lies_in_box(brick) {
                 brick.status = BrickStatus::Delivered;
@@ -260,6 +265,16 @@ fn held_pose(loader: &LoaderState, brick: &BrickState) -> Pose {
     } else {
         Pose::translation(0.5 * (BUCKET_LIP_M - BUCKET_BACK_M), brick.half_extents_m[1], 0.0)
     }
+}
+
+/// In a curled bucket the load slides to the back and to the middle.
+fn settle_in_bucket(at: &mut Vector, tilt: f32) {
+    const SLIDE_M: f32 = 0.03;
+    if tilt < FIRM_TILT {
+        return;
+    }
+    at.x -= (at.x - SETTLED_FORWARD_M).clamp(0.0, SLIDE_M);
+    at.z -= (at.z - at.z.clamp(-SETTLED_ASIDE_M, SETTLED_ASIDE_M)).clamp(-SLIDE_M, SLIDE_M);
 }
 
 fn lies_in_box(brick: &BrickState) -> bool {

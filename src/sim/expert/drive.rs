@@ -4,18 +4,24 @@
 //! A loader that is already reversing asks for more room before it turns round, so that it does not dither.
 
 use super::{DROP_M, SCOOP_FROM_M, SCOOP_TO_M};
-use crate::sim::footprint::{GroundPose, wrap_rad};
+use crate::sim::footprint::{GroundPose, HALF_WIDTH_M, wrap_rad};
 use crate::sim::geometry::{BOX_CENTRE_M, BOX_HALF_M, BUCKET_LIP_M, STEERING_MAX_RAD, WALL_M, WHEELBASE_M};
 use crate::sim::state::WorldState;
 use crate::sim::world::{OVER_BOX_M, lowest_point};
-use std::f32::consts::{FRAC_PI_2, PI};
+use std::f32::consts::{FRAC_1_SQRT_2, FRAC_PI_2, PI};
 
 /// Length of one look-ahead step.
 const STRIDE_M: f32 = 0.2;
-/// Share of full steering that changes in one look-ahead step.
-const STEERING_PER_STRIDE: f32 = 0.4;
+/// Look-ahead step close before a brick.
+const SHORT_STRIDE_M: f32 = 0.05;
+/// How far the look goes.
+const LOOK_M: f32 = 8.0;
+/// Share of full steering that changes in one metre.
+const STEERING_PER_M: f32 = 2.0;
 /// Pursuit aims at most this far ahead.
 const PURSUIT_M: f32 = 2.2;
+/// A square approach begins at most this far before the brick.
+const STANDOFF_M: f32 = 3.2;
 /// Middle of the corridor between box and wall.
 const CORRIDOR_M: f32 = -0.5 * (WALL_M - BOX_CENTRE_M + BOX_HALF_M);
 
@@ -107,24 +113,29 @@ impl Driver {
     /// Follows the pursuit arc in mind: does it reach its goal without touching anything?
     fn arrives(&self, x_m: f32, z_m: f32, goal: Goal) -> bool {
         let (margin, tolerance): (f32, f32) = if self.reversing { (0.25, 0.15) } else { (0.02, 0.28) };
-        let strides = match goal {
-            Goal::Way => 7,
-            Goal::Scoop | Goal::Drop { .. } => 24,
+        let look_m = match goal {
+            Goal::Way => 1.4,
+            Goal::Scoop | Goal::Drop { .. } => LOOK_M,
         };
         let high = self.high || matches!(goal, Goal::Drop { .. });
         let margin = if high { margin.min(0.06) } else { margin };
         let mut pose = self.pose;
         let mut steering = self.steering;
         let start = pose.clearance(high);
-        for stride in 0..strides {
+        let mut gone_m = 0.0;
+        while gone_m < look_m {
+            let mut stride_m = STRIDE_M;
             match goal {
                 Goal::Scoop => {
                     let (forward, left) = pose.local(x_m, z_m);
-                    if (SCOOP_FROM_M - 0.1..SCOOP_TO_M).contains(&forward) && left.abs() < tolerance {
+                    if (SCOOP_FROM_M - 0.1..SCOOP_TO_M - 0.01).contains(&forward) && left.abs() < tolerance {
                         return true;
                     }
                     if (-0.6..SCOOP_TO_M - 0.1).contains(&forward) && left.abs() < 1.3 {
                         return false;
+                    }
+                    if forward > 0.0 && forward < SCOOP_TO_M + 0.3 {
+                        stride_m = SHORT_STRIDE_M;
                     }
                 }
                 Goal::Drop { off_axis } => {
@@ -135,16 +146,26 @@ impl Driver {
                 }
                 Goal::Way => {}
             }
-            let needed = if stride < 2 { margin.min(start - 0.02) } else { margin };
-            if pose.clearance(high) < needed {
-                return false;
+            if pose.clearance(high) < margin.min(start - 0.03 + 0.3 * gone_m) {
+                return goal == Goal::Scoop
+                    && stride_m == SHORT_STRIDE_M
+                    && self.touches_well(&pose, x_m, z_m, tolerance);
             }
             let (ax, az) = if goal == Goal::Scoop { approach_point(&pose, x_m, z_m) } else { (x_m, z_m) };
             let wanted = pursue(&pose, ax, az);
-            steering += (wanted - steering).clamp(-STEERING_PER_STRIDE, STEERING_PER_STRIDE);
-            pose.advance(STRIDE_M, steering * self.k_max);
+            let change = STEERING_PER_M * stride_m;
+            steering += (wanted - steering).clamp(-change, change);
+            pose.advance(stride_m, steering * self.k_max);
+            gone_m += stride_m;
         }
         true
+    }
+
+    /// Close before a brick the last centimetres may use up the margin.
+    fn touches_well(&self, pose: &GroundPose, x_m: f32, z_m: f32, tolerance: f32) -> bool {
+        let (forward, left) = pose.local(x_m, z_m);
+        let room = pose.clearance(self.high).max(0.0);
+        forward - room < SCOOP_TO_M - 0.01 && left.abs() < tolerance
     }
 
     /// In the corridor behind the box: out along its axis, forward or back.
@@ -152,8 +173,8 @@ impl Driver {
         let (tip_x, tip_z) = self.pose.point(BUCKET_LIP_M - 0.2, 0.0);
         let end = BOX_CENTRE_M + BOX_HALF_M;
         let inside = BOX_CENTRE_M - BOX_HALF_M + 0.1;
-        let along_x = self.pose.z_m < inside && tip_z < inside && (tip_x < end + 0.2 || self.pose.x_m < end + 0.2);
-        let along_z = self.pose.x_m < inside && tip_x < inside && (tip_z < end + 0.2 || self.pose.z_m < end + 0.2);
+        let along_x = self.pose.z_m < inside && tip_z < inside && (tip_x < end + 0.9 || self.pose.x_m < end + 0.2);
+        let along_z = self.pose.x_m < inside && tip_x < inside && (tip_z < end + 0.9 || self.pose.z_m < end + 0.2);
         if !along_x && !along_z {
             return None;
         }
@@ -208,32 +229,47 @@ fn pursue(pose: &GroundPose, x_m: f32, z_m: f32) -> f32 {
     ((WHEELBASE_M * k).atan() / STEERING_MAX_RAD).clamp(-1.0, 1.0)
 }
 
-/// Where to aim for a brick at a wall or at the box: before it, so that the loader comes in square.
+/// Where to aim for a brick at a wall or at the box: on the line that leads to it square, as far before it as the
+/// loader still is beside that line.
 fn approach_point(pose: &GroundPose, x_m: f32, z_m: f32) -> (f32, f32) {
-    const CLOSE_M: f32 = 0.7;
-    let (mut nx, mut nz) = (0.0_f32, 0.0_f32);
-    if WALL_M - x_m.abs() < CLOSE_M {
-        nx += x_m.signum();
+    let Some((nx, nz, x_m, z_m)) = way_in(pose, x_m, z_m) else { return (x_m, z_m) };
+    let (dx, dz) = (x_m - pose.x_m, z_m - pose.z_m);
+    let along = dx * nx + dz * nz;
+    let beside = (dx * nz - dz * nx).abs();
+    let back = (along - PURSUIT_M).max(1.3 * (beside - 0.1)).clamp(0.0, STANDOFF_M);
+    (x_m - nx * back, z_m - nz * back)
+}
+
+/// The direction in which to come to a brick that lies close to something, and the point the loader's axis goes for.
+fn way_in(pose: &GroundPose, x_m: f32, z_m: f32) -> Option<(f32, f32, f32, f32)> {
+    const CLOSE_M: f32 = 0.6;
+    /// Nearer than this to two walls, the bucket's corners do not fit in diagonally.
+    const TIGHT_M: f32 = 0.4;
+    let (gap_x, gap_z) = (WALL_M - x_m.abs(), WALL_M - z_m.abs());
+    let (sx, sz) = (x_m.signum(), z_m.signum());
+    if gap_x < CLOSE_M && gap_z < CLOSE_M {
+        if gap_x > TIGHT_M && gap_z > TIGHT_M {
+            return Some((sx * FRAC_1_SQRT_2, sz * FRAC_1_SQRT_2, x_m, z_m));
+        }
+        let inner = WALL_M - HALF_WIDTH_M - 0.04;
+        return if (x_m - pose.x_m).abs() > (z_m - pose.z_m).abs() {
+            Some((sx, 0.0, x_m, z_m.clamp(-inner, inner)))
+        } else {
+            Some((0.0, sz, x_m.clamp(-inner, inner), z_m))
+        };
     }
-    if WALL_M - z_m.abs() < CLOSE_M {
-        nz += z_m.signum();
+    if gap_x < CLOSE_M {
+        return Some((sx, 0.0, x_m, z_m));
+    }
+    if gap_z < CLOSE_M {
+        return Some((0.0, sz, x_m, z_m));
     }
     let face = BOX_CENTRE_M + BOX_HALF_M;
-    if nx == 0.0 && (0.0..CLOSE_M).contains(&(x_m - face)) && z_m < face + 0.3 {
-        nx -= 1.0;
+    if (0.0..CLOSE_M).contains(&(x_m - face)) && z_m < face + 0.2 {
+        return Some((-1.0, 0.0, x_m, z_m));
     }
-    if nz == 0.0 && (0.0..CLOSE_M).contains(&(z_m - face)) && x_m < face + 0.3 {
-        nz -= 1.0;
+    if (0.0..CLOSE_M).contains(&(z_m - face)) && x_m < face + 0.2 {
+        return Some((0.0, -1.0, x_m, z_m));
     }
-    let length = nx.hypot(nz);
-    let (dx, dz) = (x_m - pose.x_m, z_m - pose.z_m);
-    let distance = dx.hypot(dz);
-    if length < 0.1 || distance < 2.4 {
-        return (x_m, z_m);
-    }
-    // Cosine of the angle between the way there and the way in; nearly square needs no detour.
-    let square = (nx * dx + nz * dz) / (length * distance);
-    let blend = ((0.94 - square) / 0.2).clamp(0.0, 1.0);
-    let back = ((distance - 2.4) * 0.6).min(0.45 * distance).min(2.5) * blend / length;
-    (x_m - nx * back, z_m - nz * back)
+    None
 }

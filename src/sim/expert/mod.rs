@@ -21,7 +21,7 @@ pub(super) const DROP_ZONE_M: f32 = 0.52;
 /// A brick between the hinge and here, forward of the rear axle, is in the bucket.
 pub(super) const SCOOP_FROM_M: f32 = BUCKET_BACK_M - 0.05;
 /// See [`SCOOP_FROM_M`].
-pub(super) const SCOOP_TO_M: f32 = BUCKET_LIP_M - 0.1;
+pub(super) const SCOOP_TO_M: f32 = BUCKET_LIP_M - 0.03;
 /// How far off the loader's axis a brick in the bucket may be.
 const SCOOP_HALF_WIDTH_M: f32 = 0.37;
 /// Set-point of the lift when carrying.
@@ -162,7 +162,7 @@ fn fetch(state: &WorldState, driver: &Driver, brick: &BrickState) -> Action {
     let [x, _, z] = brick.position_m;
     let ready = state.loader.lift_m < 0.12 && state.loader.tilt.abs() < 0.3;
     let (forward, left) = driver.pose.local(x, z);
-    let gap = forward - (SCOOP_TO_M - 0.05);
+    let gap = forward - (SCOOP_TO_M - 0.1);
     let mut speed = (0.3 + 0.5 * gap.max(0.0)).min(1.0);
     if !ready {
         speed = if gap < 0.9 { 0.0 } else { speed.min(0.5) };
