@@ -14,14 +14,16 @@ use std::f32::consts::{FRAC_1_SQRT_2, FRAC_PI_2, PI};
 const STRIDE_M: f32 = 0.2;
 /// Look-ahead step close before a brick.
 const SHORT_STRIDE_M: f32 = 0.05;
-/// How far the look goes.
+/// How far a reversing loader looks before it turns round.
 const LOOK_M: f32 = 8.0;
+/// How far a loader that drives forward looks.
+const NEAR_LOOK_M: f32 = 3.2;
 /// Share of full steering that changes in one metre.
 const STEERING_PER_M: f32 = 2.0;
 /// Pursuit aims at most this far ahead.
 const PURSUIT_M: f32 = 2.2;
 /// A square approach begins at most this far before the brick.
-const STANDOFF_M: f32 = 3.2;
+const STANDOFF_M: f32 = 4.4;
 /// Middle of the corridor between box and wall.
 const CORRIDOR_M: f32 = -0.5 * (WALL_M - BOX_CENTRE_M + BOX_HALF_M);
 
@@ -71,9 +73,13 @@ impl Driver {
             return way_out;
         }
         let (x_m, z_m, goal) = self.around_box(x_m, z_m, goal);
-        let (ax, az) = if goal == Goal::Scoop { approach_point(&self.pose, x_m, z_m) } else { (x_m, z_m) };
+        let target = match goal {
+            Goal::Scoop => Target::brick(&self.pose, x_m, z_m),
+            Goal::Drop { .. } | Goal::Way => Target::open(x_m, z_m),
+        };
+        let (ax, az) = target.aim(&self.pose);
         let steering = pursue(&self.pose, ax, az);
-        if self.arrives(x_m, z_m, goal) {
+        if self.arrives(&target, goal) {
             return (steering, speed);
         }
         let (forward, left) = self.pose.local(ax, az);
@@ -110,15 +116,32 @@ impl Driver {
         })
     }
 
-    /// Follows the pursuit arc in mind: does it reach its goal without touching anything?
-    fn arrives(&self, x_m: f32, z_m: f32, goal: Goal) -> bool {
+    /// Follows the pursuit arc in mind: does it reach its goal without touching anything? A loader that drives forward
+    /// trusts that what is far away will work out.
+    fn arrives(&self, target: &Target, goal: Goal) -> bool {
         let (margin, tolerance): (f32, f32) = if self.reversing { (0.25, 0.15) } else { (0.02, 0.28) };
         let look_m = match goal {
             Goal::Way => 1.4,
-            Goal::Scoop | Goal::Drop { .. } => LOOK_M,
+            Goal::Scoop | Goal::Drop { .. } => {
+                if self.reversing {
+                    LOOK_M
+                } else {
+                    NEAR_LOOK_M
+                }
+            }
         };
         let high = self.high || matches!(goal, Goal::Drop { .. });
-        let margin = if high { margin.min(0.06) } else { margin };
+        let margin = match goal {
+            Goal::Scoop => margin.min(if target.tight { 0.02 } else { 0.12 }),
+            Goal::Drop { .. } => margin.min(0.06),
+            Goal::Way => {
+                if high {
+                    margin.min(0.06)
+                } else {
+                    margin
+                }
+            }
+        };
         let mut pose = self.pose;
         let mut steering = self.steering;
         let start = pose.clearance(high);
@@ -127,8 +150,9 @@ impl Driver {
             let mut stride_m = STRIDE_M;
             match goal {
                 Goal::Scoop => {
-                    let (forward, left) = pose.local(x_m, z_m);
-                    if (SCOOP_FROM_M - 0.1..SCOOP_TO_M - 0.01).contains(&forward) && left.abs() < tolerance {
+                    let (forward, left) = pose.local(target.brick.0, target.brick.1);
+                    let beside = left.abs().max(pose.local(target.x_m, target.z_m).1.abs() + 0.08);
+                    if (SCOOP_FROM_M - 0.1..SCOOP_TO_M - 0.01).contains(&forward) && beside < tolerance + 0.08 {
                         return true;
                     }
                     if (-0.6..SCOOP_TO_M - 0.1).contains(&forward) && left.abs() < 1.3 {
@@ -137,21 +161,30 @@ impl Driver {
                     if forward > 0.0 && forward < SCOOP_TO_M + 0.3 {
                         stride_m = SHORT_STRIDE_M;
                     }
+                    let room = pose.clearance(high);
+                    if room < margin.min(start - 0.03 + 0.3 * gone_m) {
+                        // The last centimetres before a brick may use up the margin.
+                        return forward - room.max(0.0) < SCOOP_TO_M - 0.01
+                            && forward > 1.0
+                            && beside < tolerance + 0.08;
+                    }
                 }
                 Goal::Drop { off_axis } => {
                     let zone = if self.reversing { super::DROP_ZONE_M - 0.12 } else { super::DROP_ZONE_M - 0.02 };
                     if self.is_over_zone(&pose, off_axis, zone) {
                         return true;
                     }
+                    if pose.clearance(high) < margin.min(start - 0.03 + 0.3 * gone_m) {
+                        return false;
+                    }
                 }
-                Goal::Way => {}
+                Goal::Way => {
+                    if pose.clearance(high) < margin.min(start - 0.03 + 0.3 * gone_m) {
+                        return false;
+                    }
+                }
             }
-            if pose.clearance(high) < margin.min(start - 0.03 + 0.3 * gone_m) {
-                return goal == Goal::Scoop
-                    && stride_m == SHORT_STRIDE_M
-                    && self.touches_well(&pose, x_m, z_m, tolerance);
-            }
-            let (ax, az) = if goal == Goal::Scoop { approach_point(&pose, x_m, z_m) } else { (x_m, z_m) };
+            let (ax, az) = target.aim(&pose);
             let wanted = pursue(&pose, ax, az);
             let change = STEERING_PER_M * stride_m;
             steering += (wanted - steering).clamp(-change, change);
@@ -159,13 +192,6 @@ impl Driver {
             gone_m += stride_m;
         }
         true
-    }
-
-    /// Close before a brick the last centimetres may use up the margin.
-    fn touches_well(&self, pose: &GroundPose, x_m: f32, z_m: f32, tolerance: f32) -> bool {
-        let (forward, left) = pose.local(x_m, z_m);
-        let room = pose.clearance(self.high).max(0.0);
-        forward - room < SCOOP_TO_M - 0.01 && left.abs() < tolerance
     }
 
     /// In the corridor behind the box: out along its axis, forward or back.
@@ -229,47 +255,67 @@ fn pursue(pose: &GroundPose, x_m: f32, z_m: f32) -> f32 {
     ((WHEELBASE_M * k).atan() / STEERING_MAX_RAD).clamp(-1.0, 1.0)
 }
 
-/// Where to aim for a brick at a wall or at the box: on the line that leads to it square, as far before it as the
-/// loader still is beside that line.
-fn approach_point(pose: &GroundPose, x_m: f32, z_m: f32) -> (f32, f32) {
-    let Some((nx, nz, x_m, z_m)) = way_in(pose, x_m, z_m) else { return (x_m, z_m) };
-    let (dx, dz) = (x_m - pose.x_m, z_m - pose.z_m);
-    let along = dx * nx + dz * nz;
-    let beside = (dx * nz - dz * nx).abs();
-    let back = (along - PURSUIT_M).max(1.3 * (beside - 0.1)).clamp(0.0, STANDOFF_M);
-    (x_m - nx * back, z_m - nz * back)
+/// What the loader's rear axle is steered to: a point, and for a brick close to something the way in.
+struct Target {
+    /// The point on the axis to go for.
+    x_m: f32,
+    z_m: f32,
+    /// Where the brick itself lies.
+    brick: (f32, f32),
+    /// Unit vector of the last metres, where it matters.
+    way_in: Option<(f32, f32)>,
+    /// In a corner: the side of the bucket passes close to a wall.
+    tight: bool,
 }
 
-/// The direction in which to come to a brick that lies close to something, and the point the loader's axis goes for.
-fn way_in(pose: &GroundPose, x_m: f32, z_m: f32) -> Option<(f32, f32, f32, f32)> {
-    const CLOSE_M: f32 = 0.6;
-    /// Nearer than this to two walls, the bucket's corners do not fit in diagonally.
-    const TIGHT_M: f32 = 0.4;
-    let (gap_x, gap_z) = (WALL_M - x_m.abs(), WALL_M - z_m.abs());
-    let (sx, sz) = (x_m.signum(), z_m.signum());
-    if gap_x < CLOSE_M && gap_z < CLOSE_M {
-        if gap_x > TIGHT_M && gap_z > TIGHT_M {
-            return Some((sx * FRAC_1_SQRT_2, sz * FRAC_1_SQRT_2, x_m, z_m));
+impl Target {
+    fn open(x_m: f32, z_m: f32) -> Self {
+        Self { x_m, z_m, brick: (x_m, z_m), way_in: None, tight: false }
+    }
+
+    /// A brick; one that lies close to a wall or the box is to be met square.
+    fn brick(pose: &GroundPose, x_m: f32, z_m: f32) -> Self {
+        const CLOSE_M: f32 = 0.6;
+        /// Nearer than this to two walls, the bucket's corners do not fit in diagonally.
+        const TIGHT_M: f32 = 0.4;
+        let (gap_x, gap_z) = (WALL_M - x_m.abs(), WALL_M - z_m.abs());
+        let (sx, sz) = (x_m.signum(), z_m.signum());
+        let face = BOX_CENTRE_M + BOX_HALF_M;
+        let mut target = Self::open(x_m, z_m);
+        if gap_x < CLOSE_M && gap_z < CLOSE_M {
+            if gap_x > TIGHT_M && gap_z > TIGHT_M {
+                target.way_in = Some((sx * FRAC_1_SQRT_2, sz * FRAC_1_SQRT_2));
+                return target;
+            }
+            target.tight = true;
+            let inner = WALL_M - HALF_WIDTH_M - 0.05;
+            if (x_m - pose.x_m).abs() > (z_m - pose.z_m).abs() {
+                target.way_in = Some((sx, 0.0));
+                target.z_m = z_m.clamp(-inner, inner);
+            } else {
+                target.way_in = Some((0.0, sz));
+                target.x_m = x_m.clamp(-inner, inner);
+            }
+        } else if gap_x < CLOSE_M {
+            target.way_in = Some((sx, 0.0));
+        } else if gap_z < CLOSE_M {
+            target.way_in = Some((0.0, sz));
+        } else if (0.0..CLOSE_M).contains(&(x_m - face)) && z_m < face + 0.2 {
+            target.way_in = Some((-1.0, 0.0));
+        } else if (0.0..CLOSE_M).contains(&(z_m - face)) && x_m < face + 0.2 {
+            target.way_in = Some((0.0, -1.0));
         }
-        let inner = WALL_M - HALF_WIDTH_M - 0.04;
-        return if (x_m - pose.x_m).abs() > (z_m - pose.z_m).abs() {
-            Some((sx, 0.0, x_m, z_m.clamp(-inner, inner)))
-        } else {
-            Some((0.0, sz, x_m.clamp(-inner, inner), z_m))
-        };
+        target
     }
-    if gap_x < CLOSE_M {
-        return Some((sx, 0.0, x_m, z_m));
+
+    /// Where to aim from a pose: pure pursuit of the line of the way in, begun far enough out to be square in time.
+    fn aim(&self, pose: &GroundPose) -> (f32, f32) {
+        let Some((nx, nz)) = self.way_in else { return (self.x_m, self.z_m) };
+        let (dx, dz) = (self.x_m - pose.x_m, self.z_m - pose.z_m);
+        let along = dx * nx + dz * nz;
+        let beside = (dx * nz - dz * nx).abs();
+        let ahead = (PURSUIT_M * PURSUIT_M - beside * beside).max(0.0).sqrt();
+        let back = (along - ahead).max(2.0 * (beside - 0.1)).clamp(0.0, STANDOFF_M);
+        (self.x_m - nx * back, self.z_m - nz * back)
     }
-    if gap_z < CLOSE_M {
-        return Some((0.0, sz, x_m, z_m));
-    }
-    let face = BOX_CENTRE_M + BOX_HALF_M;
-    if (0.0..CLOSE_M).contains(&(x_m - face)) && z_m < face + 0.2 {
-        return Some((-1.0, 0.0, x_m, z_m));
-    }
-    if (0.0..CLOSE_M).contains(&(z_m - face)) && x_m < face + 0.2 {
-        return Some((0.0, -1.0, x_m, z_m));
-    }
-    None
 }
