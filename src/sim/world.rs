@@ -8,7 +8,7 @@ use super::SimError;
 use super::engine::{Engine, PHYSICS_STEP_S, brick_in_bucket, carry};
 use super::footprint::{GroundPose, wrap_rad};
 use super::geometry::{
-    BODY_FRONT_M, BODY_HALF_WIDTH_M, BODY_REAR_M, BOX_CENTRE_M, BOX_HALF_M, BOX_HEIGHT_M, BOX_SIDE_M, BUCKET_BACK_M,
+    BODY_HALF_WIDTH_M, BODY_REAR_M, BOX_CENTRE_M, BOX_HALF_M, BOX_HEIGHT_M, BOX_SIDE_M, BUCKET_BACK_M,
     BUCKET_HALF_WIDTH_M, BUCKET_HEIGHT_M, BUCKET_LIP_M, LIFT_MAX_M, PHYSICS_STEPS_PER_CONTROL, SPEED_MAX_MPS,
     STEERING_MAX_RAD, TILT_MAX_RAD, WALL_M, WHEELBASE_M,
 };
@@ -155,12 +155,7 @@ impl World {
     fn is_near_something(&self) -> bool {
         let loader = &self.state.loader;
         let pose = GroundPose::of(loader);
-        if pose.wall_clearance(BODY_REAR_M - 0.1, BUCKET_LIP_M + 0.05) < NEAR_M {
-            return true;
-        }
-        let over = lowest_point(loader.lift_m, loader.tilt) > OVER_BOX_M;
-        let front = if over { BODY_FRONT_M } else { BUCKET_LIP_M + 0.05 };
-        if pose.box_clearance(BODY_REAR_M - 0.1, front) < NEAR_M {
+        if pose.clearance(lowest_point(loader.lift_m, loader.tilt) > OVER_BOX_M) < NEAR_M {
             return true;
         }
         self.state.bricks.iter().any(|brick| {
@@ -224,9 +219,7 @@ fn move_bucket(loader: &mut LoaderState, lift_m: f32, tilt: f32) {
     }
     let now = lowest_point(loader.lift_m, loader.tilt);
     let descends = lift_m < loader.lift_m || tilt < loader.tilt;
-    let over_box = descends
-        && now > BOX_HEIGHT_M
-        && GroundPose::of(loader).box_clearance(BUCKET_BACK_M - 0.3, BUCKET_LIP_M) < 0.03;
+    let over_box = descends && now > BOX_HEIGHT_M && GroundPose::of(loader).bucket_box_clearance() < 0.03;
     let floor = if over_box { OVER_BOX_M } else { -0.001 };
     let after_lift = lowest_point(lift_m, loader.tilt);
     if after_lift >= floor || after_lift >= now {

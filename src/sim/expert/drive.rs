@@ -4,7 +4,7 @@
 //! A loader that is already reversing asks for more room before it turns round, so that it does not dither.
 
 use super::{DROP_M, SCOOP_FROM_M, SCOOP_TO_M};
-use crate::sim::footprint::{GroundPose, HALF_WIDTH_M, wrap_rad};
+use crate::sim::footprint::{GroundPose, wrap_rad};
 use crate::sim::geometry::{BOX_CENTRE_M, BOX_HALF_M, BUCKET_LIP_M, STEERING_MAX_RAD, WALL_M, WHEELBASE_M};
 use crate::sim::state::WorldState;
 use crate::sim::world::{OVER_BOX_M, lowest_point};
@@ -24,6 +24,8 @@ const STEERING_PER_M: f32 = 2.0;
 const PURSUIT_M: f32 = 2.2;
 /// A square approach begins at most this far before the brick.
 const STANDOFF_M: f32 = 4.4;
+/// A square approach aims at most this far beside the brick.
+const ASIDE_RAD: f32 = 0.45;
 /// Middle of the corridor between box and wall.
 const CORRIDOR_M: f32 = -0.5 * (WALL_M - BOX_CENTRE_M + BOX_HALF_M);
 
@@ -132,7 +134,7 @@ impl Driver {
         };
         let high = self.high || matches!(goal, Goal::Drop { .. });
         let margin = match goal {
-            Goal::Scoop => margin.min(if target.tight { 0.02 } else { 0.12 }),
+            Goal::Scoop => margin.min(0.12),
             Goal::Drop { .. } => margin.min(0.06),
             Goal::Way => {
                 if high {
@@ -264,38 +266,25 @@ struct Target {
     brick: (f32, f32),
     /// Unit vector of the last metres, where it matters.
     way_in: Option<(f32, f32)>,
-    /// In a corner: the side of the bucket passes close to a wall.
-    tight: bool,
 }
 
 impl Target {
     fn open(x_m: f32, z_m: f32) -> Self {
-        Self { x_m, z_m, brick: (x_m, z_m), way_in: None, tight: false }
+        Self { x_m, z_m, brick: (x_m, z_m), way_in: None }
     }
 
     /// A brick; one that lies close to a wall or the box is to be met square.
     fn brick(pose: &GroundPose, x_m: f32, z_m: f32) -> Self {
-        const CLOSE_M: f32 = 0.6;
-        /// Nearer than this to two walls, the bucket's corners do not fit in diagonally.
-        const TIGHT_M: f32 = 0.4;
+        /// A brick nearer than this to one wall must be met square.
+        const CLOSE_M: f32 = 0.36;
+        /// A brick nearer than this to two walls must be met diagonally.
+        const CORNER_M: f32 = 0.7;
         let (gap_x, gap_z) = (WALL_M - x_m.abs(), WALL_M - z_m.abs());
         let (sx, sz) = (x_m.signum(), z_m.signum());
         let face = BOX_CENTRE_M + BOX_HALF_M;
         let mut target = Self::open(x_m, z_m);
-        if gap_x < CLOSE_M && gap_z < CLOSE_M {
-            if gap_x > TIGHT_M && gap_z > TIGHT_M {
-                target.way_in = Some((sx * FRAC_1_SQRT_2, sz * FRAC_1_SQRT_2));
-                return target;
-            }
-            target.tight = true;
-            let inner = WALL_M - HALF_WIDTH_M - 0.05;
-            if (x_m - pose.x_m).abs() > (z_m - pose.z_m).abs() {
-                target.way_in = Some((sx, 0.0));
-                target.z_m = z_m.clamp(-inner, inner);
-            } else {
-                target.way_in = Some((0.0, sz));
-                target.x_m = x_m.clamp(-inner, inner);
-            }
+        if gap_x < CORNER_M && gap_z < CORNER_M {
+            target.way_in = Some((sx * FRAC_1_SQRT_2, sz * FRAC_1_SQRT_2));
         } else if gap_x < CLOSE_M {
             target.way_in = Some((sx, 0.0));
         } else if gap_z < CLOSE_M {
@@ -316,6 +305,14 @@ impl Target {
         let beside = (dx * nz - dz * nx).abs();
         let ahead = (PURSUIT_M * PURSUIT_M - beside * beside).max(0.0).sqrt();
         let back = (along - ahead).max(2.0 * (beside - 0.1)).clamp(0.0, STANDOFF_M);
-        (self.x_m - nx * back, self.z_m - nz * back)
+        let (ax, az) = (dx - nx * back, dz - nz * back);
+        // The brick has to stay in view: aim only so far beside it.
+        let (dot, cross) = (dx * ax + dz * az, dx * az - dz * ax);
+        let (cos, sin) = (ASIDE_RAD.cos(), ASIDE_RAD.sin());
+        if cross.abs() * cos <= dot * sin {
+            return (pose.x_m + ax, pose.z_m + az);
+        }
+        let sin = sin.copysign(cross);
+        (pose.x_m + dx * cos - dz * sin, pose.z_m + dx * sin + dz * cos)
     }
 }
