@@ -353,7 +353,7 @@ fn part_poses(lift_m: f32, tilt: f32) -> [Pose; PARTS] {
     [
         Pose::translation(0.5 * (BODY_FRONT_M + BODY_REAR_M), 0.55, 0.0),
         arm,
-        bucket * Pose::translation(reach / 2.0, -0.012, 0.0),
+        bucket * Pose::translation(reach / 2.0, -0.03, 0.0),
         bucket * Pose::translation(-0.02, BUCKET_HEIGHT_M / 2.0, 0.0),
         side(-1.0),
         side(1.0),

@@ -84,6 +84,12 @@ impl Driver {
         if self.arrives(&target, goal) {
             return (steering, speed);
         }
+        if target.way_in.is_some() {
+            let straight = Target::open(x_m, z_m);
+            if self.arrives(&straight, goal) {
+                return (pursue(&self.pose, x_m, z_m), speed);
+            }
+        }
         let (forward, left) = self.pose.local(ax, az);
         let bearing = left.atan2(forward);
         let full = -(2.0 * bearing).clamp(-1.0, 1.0);
@@ -164,7 +170,7 @@ impl Driver {
                         stride_m = SHORT_STRIDE_M;
                     }
                     let room = pose.clearance(high);
-                    if room < margin.min(start - 0.03 + 0.3 * gone_m) {
+                    if room < margin.min((start - 0.05).max(-0.03) + 0.12 * gone_m) {
                         // The last centimetres before a brick may use up the margin.
                         return forward - room.max(0.0) < SCOOP_TO_M - 0.01
                             && forward > 1.0
@@ -176,12 +182,12 @@ impl Driver {
                     if self.is_over_zone(&pose, off_axis, zone) {
                         return true;
                     }
-                    if pose.clearance(high) < margin.min(start - 0.03 + 0.3 * gone_m) {
+                    if pose.clearance(high) < margin.min((start - 0.05).max(-0.03) + 0.12 * gone_m) {
                         return false;
                     }
                 }
                 Goal::Way => {
-                    if pose.clearance(high) < margin.min(start - 0.03 + 0.3 * gone_m) {
+                    if pose.clearance(high) < margin.min((start - 0.05).max(-0.03) + 0.12 * gone_m) {
                         return false;
                     }
                 }
