@@ -4,7 +4,7 @@
 //! A loader that is already reversing asks for more room before it turns round, so that it does not dither.
 
 use super::{DROP_M, SCOOP_FROM_M, SCOOP_TO_M};
-use crate::sim::footprint::{GroundPose, wrap_rad};
+use crate::sim::footprint::{GroundPose, HALF_WIDTH_M, wrap_rad};
 use crate::sim::geometry::{BOX_CENTRE_M, BOX_HALF_M, BUCKET_LIP_M, STEERING_MAX_RAD, WALL_M, WHEELBASE_M};
 use crate::sim::state::WorldState;
 use crate::sim::world::{OVER_BOX_M, lowest_point};
@@ -75,21 +75,21 @@ impl Driver {
             return way_out;
         }
         let (x_m, z_m, goal) = self.around_box(x_m, z_m, goal);
-        let target = match goal {
-            Goal::Scoop => Target::brick(&self.pose, x_m, z_m),
-            Goal::Drop { .. } | Goal::Way => Target::open(x_m, z_m),
+        let straight = Target::open(x_m, z_m);
+        let candidates = match goal {
+            Goal::Scoop => [Some(straight), Target::square(x_m, z_m), Target::alongside(x_m, z_m)],
+            Goal::Drop { .. } | Goal::Way => [Some(straight), None, None],
         };
-        let (ax, az) = target.aim(&self.pose);
-        let steering = pursue(&self.pose, ax, az);
-        if self.arrives(&target, goal) {
-            return (steering, speed);
-        }
-        if target.way_in.is_some() {
-            let straight = Target::open(x_m, z_m);
-            if self.arrives(&straight, goal) {
-                return (pursue(&self.pose, x_m, z_m), speed);
+        // A straight way is only taken when it works out to its end; a square one has room to correct itself.
+        let looks_m = [LOOK_M, if self.reversing { LOOK_M } else { NEAR_LOOK_M }, LOOK_M];
+        for (target, look_m) in candidates.iter().zip(looks_m) {
+            let Some(target) = target else { continue };
+            if self.arrives(target, goal, look_m) {
+                let (ax, az) = target.aim(&self.pose);
+                return (pursue(&self.pose, ax, az), speed);
             }
         }
+        let (ax, az) = candidates.iter().flatten().nth(1).map_or((x_m, z_m), |target| target.aim(&self.pose));
         let (forward, left) = self.pose.local(ax, az);
         let bearing = left.atan2(forward);
         let full = -(2.0 * bearing).clamp(-1.0, 1.0);
@@ -126,17 +126,11 @@ impl Driver {
 
     /// Follows the pursuit arc in mind: does it reach its goal without touching anything? A loader that drives forward
     /// trusts that what is far away will work out.
-    fn arrives(&self, target: &Target, goal: Goal) -> bool {
+    fn arrives(&self, target: &Target, goal: Goal, look_m: f32) -> bool {
         let (margin, tolerance): (f32, f32) = if self.reversing { (0.25, 0.15) } else { (0.02, 0.28) };
         let look_m = match goal {
             Goal::Way => 1.4,
-            Goal::Scoop | Goal::Drop { .. } => {
-                if self.reversing {
-                    LOOK_M
-                } else {
-                    NEAR_LOOK_M
-                }
-            }
+            Goal::Scoop | Goal::Drop { .. } => look_m,
         };
         let high = self.high || matches!(goal, Goal::Drop { .. });
         let margin = match goal {
@@ -159,7 +153,7 @@ impl Driver {
             match goal {
                 Goal::Scoop => {
                     let (forward, left) = pose.local(target.brick.0, target.brick.1);
-                    let beside = left.abs().max(pose.local(target.x_m, target.z_m).1.abs() + 0.08);
+                    let beside = left.abs();
                     if (SCOOP_FROM_M - 0.1..SCOOP_TO_M - 0.01).contains(&forward) && beside < tolerance + 0.08 {
                         return true;
                     }
@@ -263,6 +257,19 @@ fn pursue(pose: &GroundPose, x_m: f32, z_m: f32) -> f32 {
     ((WHEELBASE_M * k).atan() / STEERING_MAX_RAD).clamp(-1.0, 1.0)
 }
 
+/// The direction towards the box's free side that a brick lies beside.
+fn beside_box(x_m: f32, z_m: f32) -> Option<(f32, f32)> {
+    const CLOSE_M: f32 = 0.75;
+    let face = BOX_CENTRE_M + BOX_HALF_M;
+    if (0.0..CLOSE_M).contains(&(x_m - face)) && z_m < face + 0.2 {
+        Some((-1.0, 0.0))
+    } else if (0.0..CLOSE_M).contains(&(z_m - face)) && x_m < face + 0.2 {
+        Some((0.0, -1.0))
+    } else {
+        None
+    }
+}
+
 /// What the loader's rear axle is steered to: a point, and for a brick close to something the way in.
 struct Target {
     /// The point on the axis to go for.
@@ -279,28 +286,41 @@ impl Target {
         Self { x_m, z_m, brick: (x_m, z_m), way_in: None }
     }
 
-    /// A brick; one that lies close to a wall or the box is to be met square.
-    fn brick(pose: &GroundPose, x_m: f32, z_m: f32) -> Self {
-        /// A brick nearer than this to one wall must be met square.
-        const CLOSE_M: f32 = 0.36;
-        /// A brick nearer than this to two walls must be met diagonally.
+    /// The square way to a brick that lies close to a wall or the box.
+    fn square(x_m: f32, z_m: f32) -> Option<Self> {
+        /// Nearer than this to one wall.
+        const CLOSE_M: f32 = 0.6;
+        /// Nearer than this to two walls: diagonally.
         const CORNER_M: f32 = 0.7;
         let (gap_x, gap_z) = (WALL_M - x_m.abs(), WALL_M - z_m.abs());
         let (sx, sz) = (x_m.signum(), z_m.signum());
-        let face = BOX_CENTRE_M + BOX_HALF_M;
-        let mut target = Self::open(x_m, z_m);
-        if gap_x < CORNER_M && gap_z < CORNER_M {
-            target.way_in = Some((sx * FRAC_1_SQRT_2, sz * FRAC_1_SQRT_2));
+        let way_in = if gap_x < CORNER_M && gap_z < CORNER_M {
+            (sx * FRAC_1_SQRT_2, sz * FRAC_1_SQRT_2)
         } else if gap_x < CLOSE_M {
-            target.way_in = Some((sx, 0.0));
+            (sx, 0.0)
         } else if gap_z < CLOSE_M {
-            target.way_in = Some((0.0, sz));
-        } else if (0.0..CLOSE_M).contains(&(x_m - face)) && z_m < face + 0.2 {
-            target.way_in = Some((-1.0, 0.0));
-        } else if (0.0..CLOSE_M).contains(&(z_m - face)) && x_m < face + 0.2 {
-            target.way_in = Some((0.0, -1.0));
+            (0.0, sz)
+        } else {
+            beside_box(x_m, z_m)?
+        };
+        Some(Self { way_in: Some(way_in), ..Self::open(x_m, z_m) })
+    }
+
+    /// The way along a wall or a side of the box: the brick in one half of the bucket, the other side just clear.
+    fn alongside(x_m: f32, z_m: f32) -> Option<Self> {
+        let room = HALF_WIDTH_M + 0.08;
+        let mut target = Self::open(x_m, z_m);
+        if WALL_M - x_m.abs() < room {
+            target.x_m = x_m.signum() * (WALL_M - room);
+        } else if WALL_M - z_m.abs() < room {
+            target.z_m = z_m.signum() * (WALL_M - room);
+        } else {
+            let (nx, nz) = beside_box(x_m, z_m)?;
+            let face = BOX_CENTRE_M + BOX_HALF_M + room;
+            target.x_m = if nx < 0.0 { x_m.max(face) } else { x_m };
+            target.z_m = if nz < 0.0 { z_m.max(face) } else { z_m };
         }
-        target
+        Some(target)
     }
 
     /// Where to aim from a pose: pure pursuit of the line of the way in, begun far enough out to be square in time.
