@@ -221,8 +221,19 @@ impl Store {
         Ok(())
     }
 
-    /// Gives a running job's lease back, so that it can be claimed again at once: a clean shutdown. A job that was
-    /// asked to stop ends as cancelled instead.
+    /// Lets every lease run out now. For the start of the one process that holds the data folder: whoever held a lease
+    /// is dead. Their number.
+    pub async fn release_leases(&self, at: Timestamp) -> Result<u64, StoreError> {
+        let at = ms(at);
+        let done = sqlx::query!("UPDATE jobs SET lease_until = ? WHERE state = 'running'", at)
+            .execute(&self.writer)
+            .await?;
+        self.changed(Change::Job);
+        Ok(done.rows_affected())
+    }
+
+    /// Gives a running job's lease back, so that it can be claimed again at once: a clean shutdown, which does not
+    /// count as an attempt. A job that was asked to stop ends as cancelled instead.
     pub async fn requeue_job(&self, job: JobId, at: Timestamp) -> Result<(), StoreError> {
         let mut tx = self.immediate().await?;
         let running = select_job!("WHERE id = ? AND state = 'running'", job).fetch_optional(&mut *tx).await?;
@@ -232,7 +243,7 @@ impl Store {
                 end_job(&mut tx, job, JobState::Cancelled, None, None, at).await?;
             }
             Some(_) => {
-                sqlx::query!("UPDATE jobs SET state = 'queued', worker = NULL, lease_until = NULL WHERE id = ?", job)
+                sqlx::query!("UPDATE jobs SET state = 'queued', worker = NULL, lease_until = NULL, attempts = attempts - 1 WHERE id = ?", job)
                     .execute(&mut *tx)
                     .await?;
             }
