@@ -100,20 +100,32 @@ impl Driver {
     /// Forward is blocked: back, turning towards the bearing; where the rear is blocked too, forward in a free
     /// direction. Whichever way it already moves it prefers, so that the strokes of a turn in little room get long.
     fn turn_round(&self, bearing_rad: f32) -> (f32, f32) {
-        const SHARES: [f32; 5] = [1.0, 0.5, 0.0, -0.5, -1.0];
         let full = (2.0 * bearing_rad).clamp(-1.0, 1.0);
         let back_m = match (self.reversing, self.advancing) {
             (true, _) => 0.25,
             (false, true) => 0.8,
             (false, false) => 0.4,
         };
-        if let Some(share) = SHARES.into_iter().find(|share| self.can_go(-share * full, -back_m)) {
-            return (-share * full, super::REVERSE);
-        }
-        if let Some(share) = SHARES.into_iter().find(|share| self.can_go(share * full, 0.3)) {
-            return (share * full, 0.4);
-        }
-        if self.can_reverse(-full, 0.1) { (-full, super::REVERSE) } else { (0.0, super::REVERSE) }
+        // Strokes that turn towards the bearing, then straight ones, then those that turn away.
+        let back = |share: f32| (-share * full, -back_m, super::REVERSE);
+        let ahead = |share: f32| (share * full, 0.3, 0.4);
+        let straight = if self.reversing { [back(0.0), ahead(0.0)] } else { [ahead(0.0), back(0.0)] };
+        let strokes = [
+            back(1.0),
+            back(0.5),
+            ahead(1.0),
+            ahead(0.5),
+            straight[0],
+            straight[1],
+            back(-0.5),
+            back(-1.0),
+            ahead(-0.5),
+            ahead(-1.0),
+        ];
+        strokes
+            .into_iter()
+            .find(|&(steering, distance_m, _)| self.can_go(steering, distance_m))
+            .map_or((0.0, super::REVERSE), |(steering, _, throttle)| (steering, throttle))
     }
 
     /// Whether the load would fall into the middle of the box from this pose.
