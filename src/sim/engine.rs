@@ -7,8 +7,8 @@
 use super::footprint::wrap_rad;
 use super::geometry::{
     BODY_FRONT_M, BODY_HALF_WIDTH_M, BODY_REAR_M, BOX_CENTRE_M, BOX_HALF_M, BOX_HEIGHT_M, BOX_SIDE_M, BUCKET_BACK_M,
-    BUCKET_HALF_WIDTH_M, BUCKET_HEIGHT_M, BUCKET_LIP_M, BUCKET_SIDE_M, CONTROL_STEP_S, PHYSICS_STEPS_PER_CONTROL,
-    TILT_MAX_RAD, WALL_M,
+    BUCKET_HALF_WIDTH_M, BUCKET_HEIGHT_M, BUCKET_LIP_HALF_WIDTH_M, BUCKET_LIP_M, BUCKET_SIDE_M, CONTROL_STEP_S,
+    PHYSICS_STEPS_PER_CONTROL, TILT_MAX_RAD, WALL_M,
 };
 use super::state::{BrickState, LoaderState};
 use rapier3d::math::{Pose, Rotation, Vector};
@@ -300,7 +300,7 @@ fn insert_loader(
     let half_extents = [
         Vector::new((BODY_FRONT_M - BODY_REAR_M) / 2.0, 0.45, BODY_HALF_WIDTH_M),
         Vector::new(0.25, 0.06, 0.06),
-        Vector::new(reach / 2.0, 0.01, BUCKET_HALF_WIDTH_M),
+        Vector::new(reach / 2.0, 0.01, BUCKET_LIP_HALF_WIDTH_M),
         Vector::new(0.02, BUCKET_HEIGHT_M / 2.0, BUCKET_HALF_WIDTH_M),
         Vector::new(BUCKET_SIDE_M / 2.0, 0.12, 0.015),
         Vector::new(BUCKET_SIDE_M / 2.0, 0.12, 0.015),
@@ -353,7 +353,7 @@ fn part_poses(lift_m: f32, tilt: f32) -> [Pose; PARTS] {
     [
         Pose::translation(0.5 * (BODY_FRONT_M + BODY_REAR_M), 0.55, 0.0),
         arm,
-        bucket * Pose::translation(reach / 2.0, -0.012, 0.0),
+        bucket * Pose::translation(reach / 2.0, -0.03, 0.0),
         bucket * Pose::translation(-0.02, BUCKET_HEIGHT_M / 2.0, 0.0),
         side(-1.0),
         side(1.0),

@@ -2,7 +2,10 @@
 //!
 //! Exact for walls and a separating-axis bound for the box; a negative clearance is the depth of the overlap.
 
-use super::geometry::{BODY_FRONT_M, BODY_HALF_WIDTH_M, BODY_REAR_M, BOX_CENTRE_M, BOX_HALF_M, BUCKET_LIP_M, WALL_M};
+use super::geometry::{
+    BODY_FRONT_M, BODY_HALF_WIDTH_M, BODY_REAR_M, BOX_CENTRE_M, BOX_HALF_M, BUCKET_BACK_M, BUCKET_LIP_HALF_WIDTH_M,
+    BUCKET_LIP_M, BUCKET_SIDE_M, WALL_M,
+};
 use super::state::LoaderState;
 
 /// Half the width of the widest part: the bucket with its side plates.
@@ -58,23 +61,22 @@ impl GroundPose {
         self.sin = sin * scale;
     }
 
-    /// Free distance to the nearest wall of a rectangle from `rear_m` to `front_m` with the loader's width.
-    pub fn wall_clearance(&self, rear_m: f32, front_m: f32) -> f32 {
+    /// Free distance of a rectangle to the nearest wall.
+    fn wall_clearance_of(&self, part: Part) -> f32 {
         let (c, s) = (self.cos, self.sin);
-        let across_x = HALF_WIDTH_M * s.abs();
-        let across_z = HALF_WIDTH_M * c.abs();
-        let max_x = self.x_m + (front_m * c).max(rear_m * c) + across_x;
-        let min_x = self.x_m + (front_m * c).min(rear_m * c) - across_x;
-        let max_z = self.z_m + (front_m * s).max(rear_m * s) + across_z;
-        let min_z = self.z_m + (front_m * s).min(rear_m * s) - across_z;
-        (WALL_M - max_x).min(WALL_M + min_x).min(WALL_M - max_z).min(WALL_M + min_z)
+        let (across_x, across_z) = (part.half_width_m * s.abs(), part.half_width_m * c.abs());
+        let max_x = self.x_m + (part.front_m * c).max(part.rear_m * c) + across_x;
+        let min_x = self.x_m + (part.front_m * c).min(part.rear_m * c) - across_x;
+        let max_z = self.z_m + (part.front_m * s).max(part.rear_m * s) + across_z;
+        let min_z = self.z_m + (part.front_m * s).min(part.rear_m * s) - across_z;
+        WALL_M - max_x.max(-min_x).max(max_z).max(-min_z)
     }
 
-    /// Lower bound of the free distance between the box and a rectangle from `rear_m` to `front_m`.
-    pub fn box_clearance(&self, rear_m: f32, front_m: f32) -> f32 {
+    /// Lower bound of the free distance between a rectangle and the box, by separating axes.
+    fn box_clearance_of(&self, part: Part) -> f32 {
         let (c, s) = (self.cos.abs(), self.sin.abs());
-        let (cx, cz) = self.point(0.5 * (rear_m + front_m), 0.0);
-        let (a, b) = (0.5 * (front_m - rear_m), HALF_WIDTH_M);
+        let (cx, cz) = self.point(0.5 * (part.rear_m + part.front_m), 0.0);
+        let (a, b) = (0.5 * (part.front_m - part.rear_m), part.half_width_m);
         let (dx, dz) = (cx - BOX_CENTRE_M, cz - BOX_CENTRE_M);
         let along = (dx * self.cos + dz * self.sin).abs();
         let across = (-dx * self.sin + dz * self.cos).abs();
@@ -84,12 +86,45 @@ impl GroundPose {
         by_x.max(by_z).max(along - a - reach).max(across - b - reach)
     }
 
+    /// Free distance of the loader to the nearest wall.
+    pub fn wall_clearance(&self) -> f32 {
+        self.wall_clearance_of(HULL).min(self.wall_clearance_of(LIP))
+    }
+
+    /// Lower bound of the free distance of the whole loader to the box.
+    pub fn box_clearance(&self) -> f32 {
+        self.box_clearance_of(HULL).min(self.box_clearance_of(LIP))
+    }
+
+    /// The same for the loader without its bucket.
+    pub fn body_box_clearance(&self) -> f32 {
+        self.box_clearance_of(BODY)
+    }
+
+    /// The same for the bucket alone.
+    pub fn bucket_box_clearance(&self) -> f32 {
+        self.box_clearance_of(BUCKET)
+    }
+
     /// Free distance of the whole loader to walls and box; a bucket above the rim (`high`) may be over the box.
     pub fn clearance(&self, high: bool) -> f32 {
-        let front = if high { BODY_FRONT_M } else { BUCKET_LIP_M };
-        self.wall_clearance(BODY_REAR_M, BUCKET_LIP_M).min(self.box_clearance(BODY_REAR_M, front))
+        self.wall_clearance().min(if high { self.body_box_clearance() } else { self.box_clearance() })
     }
 }
+
+/// A rectangle of the loader, symmetric about its axis.
+#[derive(Clone, Copy)]
+struct Part {
+    rear_m: f32,
+    front_m: f32,
+    half_width_m: f32,
+}
+
+const BODY: Part = Part { rear_m: BODY_REAR_M, front_m: BODY_FRONT_M, half_width_m: HALF_WIDTH_M };
+/// Body and bucket up to the end of its side plates.
+const HULL: Part = Part { rear_m: BODY_REAR_M, front_m: BUCKET_BACK_M + BUCKET_SIDE_M, half_width_m: HALF_WIDTH_M };
+const LIP: Part = Part { rear_m: BUCKET_BACK_M, front_m: BUCKET_LIP_M, half_width_m: BUCKET_LIP_HALF_WIDTH_M };
+const BUCKET: Part = Part { rear_m: BUCKET_BACK_M - 0.3, front_m: BUCKET_LIP_M, half_width_m: HALF_WIDTH_M };
 
 /// Wraps an angle into `(-π, π]`.
 pub fn wrap_rad(angle: f32) -> f32 {
@@ -114,7 +149,7 @@ mod tests {
         let facing_box = GroundPose::new(-2.0, -6.0, std::f32::consts::PI);
         let low = facing_box.clearance(false);
         assert!((low - (-2.0 - BUCKET_LIP_M - (BOX_CENTRE_M + BOX_HALF_M))).abs() < 1e-5, "{low}");
-        assert!(facing_box.box_clearance(BODY_REAR_M, BODY_FRONT_M) > low, "a high bucket has more room");
+        assert!(facing_box.body_box_clearance() > low, "a high bucket has more room");
     }
 
     #[test]

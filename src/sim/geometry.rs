@@ -28,6 +28,8 @@ pub const BUCKET_BACK_M: f32 = 1.25;
 pub const BUCKET_LIP_M: f32 = 1.9;
 /// Half the bucket's inner width.
 pub const BUCKET_HALF_WIDTH_M: f32 = 0.42;
+/// The bucket's lip is rounded: at the very front it is only this wide on either side.
+pub const BUCKET_LIP_HALF_WIDTH_M: f32 = 0.3;
 /// How far the bucket's side plates reach from its back towards the lip.
 pub const BUCKET_SIDE_M: f32 = 0.3;
 /// Height of the bucket's back plate.

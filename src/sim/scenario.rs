@@ -7,8 +7,7 @@ use super::SimError;
 use super::engine::carry;
 use super::footprint::{GroundPose, wrap_rad};
 use super::geometry::{
-    BODY_FRONT_M, BODY_REAR_M, BOX_CENTRE_M, BOX_HALF_M, BUCKET_BACK_M, BUCKET_LIP_M, LIFT_MAX_M, STEERING_MAX_RAD,
-    WALL_M,
+    BODY_REAR_M, BOX_CENTRE_M, BOX_HALF_M, BUCKET_BACK_M, BUCKET_LIP_M, LIFT_MAX_M, STEERING_MAX_RAD, WALL_M,
 };
 use super::state::{BrickState, BrickStatus, LoaderState};
 use super::world::{BRICKS_MAX, OVER_BOX_M, lowest_point};
@@ -404,7 +403,7 @@ fn loader_fits(loader: &LoaderState) -> bool {
     let pose = GroundPose::of(loader);
     let over = lowest_point(loader.lift_m, loader.tilt) > OVER_BOX_M;
     let low_enough = lowest_point(loader.lift_m, loader.tilt) >= -0.001;
-    low_enough && pose.clearance(over) > 0.0 && pose.box_clearance(BODY_REAR_M, BODY_FRONT_M) > 0.0
+    low_enough && pose.clearance(over) > 0.0 && pose.body_box_clearance() > 0.0
 }
 
 fn overlaps_loader(brick: &BrickState, loader: &LoaderState, margin_m: f32) -> bool {

@@ -8,7 +8,7 @@ use super::SimError;
 use super::engine::{Engine, PHYSICS_STEP_S, brick_in_bucket, carry};
 use super::footprint::{GroundPose, wrap_rad};
 use super::geometry::{
-    BODY_FRONT_M, BODY_HALF_WIDTH_M, BODY_REAR_M, BOX_CENTRE_M, BOX_HALF_M, BOX_HEIGHT_M, BOX_SIDE_M, BUCKET_BACK_M,
+    BODY_HALF_WIDTH_M, BODY_REAR_M, BOX_CENTRE_M, BOX_HALF_M, BOX_HEIGHT_M, BOX_SIDE_M, BUCKET_BACK_M,
     BUCKET_HALF_WIDTH_M, BUCKET_HEIGHT_M, BUCKET_LIP_M, LIFT_MAX_M, PHYSICS_STEPS_PER_CONTROL, SPEED_MAX_MPS,
     STEERING_MAX_RAD, TILT_MAX_RAD, WALL_M, WHEELBASE_M,
 };
@@ -39,6 +39,10 @@ pub const OVER_BOX_M: f32 = BOX_HEIGHT_M + 0.04;
 const NEAR_M: f32 = 0.08;
 /// Physics steps that must pass in rest before the engine pauses.
 const SETTLING_STEPS: u8 = 8;
+/// A settled load lies at most this far before the bucket's back.
+const SETTLED_FORWARD_M: f32 = 0.36;
+/// A settled load lies at most this far beside the bucket's middle.
+const SETTLED_ASIDE_M: f32 = 0.22;
 /// The most bricks of a scene.
 pub const BRICKS_MAX: usize = 10;
 
@@ -92,8 +96,9 @@ impl World {
         for _ in 0..PHYSICS_STEPS_PER_CONTROL {
             self.physics_step(&action);
         }
-        for (brick, hold) in self.state.bricks.iter_mut().zip(&self.holds) {
+        for (brick, hold) in self.state.bricks.iter_mut().zip(&mut self.holds) {
             if let Some(pose) = hold {
+                settle_in_bucket(&mut pose.translation, self.state.loader.tilt);
                 carry(&self.state.loader, pose, brick);
             } else if brick.status == BrickStatus::Free && lies_in_box(brick) {
                 brick.status = BrickStatus::Delivered;
@@ -150,12 +155,7 @@ impl World {
     fn is_near_something(&self) -> bool {
         let loader = &self.state.loader;
         let pose = GroundPose::of(loader);
-        if pose.wall_clearance(BODY_REAR_M - 0.1, BUCKET_LIP_M + 0.05) < NEAR_M {
-            return true;
-        }
-        let over = lowest_point(loader.lift_m, loader.tilt) > OVER_BOX_M;
-        let front = if over { BODY_FRONT_M } else { BUCKET_LIP_M + 0.05 };
-        if pose.box_clearance(BODY_REAR_M - 0.1, front) < NEAR_M {
+        if pose.clearance(lowest_point(loader.lift_m, loader.tilt) > OVER_BOX_M) < NEAR_M {
             return true;
         }
         self.state.bricks.iter().any(|brick| {
@@ -219,9 +219,7 @@ fn move_bucket(loader: &mut LoaderState, lift_m: f32, tilt: f32) {
     }
     let now = lowest_point(loader.lift_m, loader.tilt);
     let descends = lift_m < loader.lift_m || tilt < loader.tilt;
-    let over_box = descends
-        && now > BOX_HEIGHT_M
-        && GroundPose::of(loader).box_clearance(BUCKET_BACK_M - 0.3, BUCKET_LIP_M) < 0.03;
+    let over_box = descends && now > BOX_HEIGHT_M && GroundPose::of(loader).bucket_box_clearance() < 0.03;
     let floor = if over_box { OVER_BOX_M } else { -0.001 };
     let after_lift = lowest_point(lift_m, loader.tilt);
     if after_lift >= floor || after_lift >= now {
@@ -260,6 +258,16 @@ fn held_pose(loader: &LoaderState, brick: &BrickState) -> Pose {
     } else {
         Pose::translation(0.5 * (BUCKET_LIP_M - BUCKET_BACK_M), brick.half_extents_m[1], 0.0)
     }
+}
+
+/// In a curled bucket the load slides to the back and to the middle.
+fn settle_in_bucket(at: &mut Vector, tilt: f32) {
+    const SLIDE_M: f32 = 0.03;
+    if tilt < FIRM_TILT {
+        return;
+    }
+    at.x -= (at.x - SETTLED_FORWARD_M).clamp(0.0, SLIDE_M);
+    at.z -= (at.z - at.z.clamp(-SETTLED_ASIDE_M, SETTLED_ASIDE_M)).clamp(-SLIDE_M, SLIDE_M);
 }
 
 fn lies_in_box(brick: &BrickState) -> bool {

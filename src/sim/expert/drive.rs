@@ -4,18 +4,28 @@
 //! A loader that is already reversing asks for more room before it turns round, so that it does not dither.
 
 use super::{DROP_M, SCOOP_FROM_M, SCOOP_TO_M};
-use crate::sim::footprint::{GroundPose, wrap_rad};
+use crate::sim::footprint::{GroundPose, HALF_WIDTH_M, wrap_rad};
 use crate::sim::geometry::{BOX_CENTRE_M, BOX_HALF_M, BUCKET_LIP_M, STEERING_MAX_RAD, WALL_M, WHEELBASE_M};
 use crate::sim::state::WorldState;
 use crate::sim::world::{OVER_BOX_M, lowest_point};
-use std::f32::consts::{FRAC_PI_2, PI};
+use std::f32::consts::{FRAC_1_SQRT_2, FRAC_PI_2, PI};
 
 /// Length of one look-ahead step.
 const STRIDE_M: f32 = 0.2;
-/// Share of full steering that changes in one look-ahead step.
-const STEERING_PER_STRIDE: f32 = 0.4;
+/// Look-ahead step close before a brick.
+const SHORT_STRIDE_M: f32 = 0.05;
+/// How far a reversing loader looks before it turns round.
+const LOOK_M: f32 = 8.0;
+/// How far a loader that drives forward looks.
+const NEAR_LOOK_M: f32 = 3.2;
+/// Share of full steering that changes in one metre.
+const STEERING_PER_M: f32 = 2.0;
 /// Pursuit aims at most this far ahead.
 const PURSUIT_M: f32 = 2.2;
+/// A square approach begins at most this far before the brick.
+const STANDOFF_M: f32 = 4.4;
+/// A square approach aims at most this far beside the brick.
+const ASIDE_RAD: f32 = 0.45;
 /// Middle of the corridor between box and wall.
 const CORRIDOR_M: f32 = -0.5 * (WALL_M - BOX_CENTRE_M + BOX_HALF_M);
 
@@ -65,11 +75,21 @@ impl Driver {
             return way_out;
         }
         let (x_m, z_m, goal) = self.around_box(x_m, z_m, goal);
-        let (ax, az) = if goal == Goal::Scoop { approach_point(&self.pose, x_m, z_m) } else { (x_m, z_m) };
-        let steering = pursue(&self.pose, ax, az);
-        if self.arrives(x_m, z_m, goal) {
-            return (steering, speed);
+        let straight = Target::open(x_m, z_m);
+        let candidates = match goal {
+            Goal::Scoop => [Some(straight), Target::square(x_m, z_m), Target::alongside(x_m, z_m)],
+            Goal::Drop { .. } | Goal::Way => [Some(straight), None, None],
+        };
+        // A straight way is only taken when it works out to its end; a square one has room to correct itself.
+        let looks_m = [LOOK_M, if self.reversing { LOOK_M } else { NEAR_LOOK_M }, LOOK_M];
+        for (target, look_m) in candidates.iter().zip(looks_m) {
+            let Some(target) = target else { continue };
+            if self.arrives(target, goal, look_m) {
+                let (ax, az) = target.aim(&self.pose);
+                return (pursue(&self.pose, ax, az), speed);
+            }
         }
+        let (ax, az) = candidates.iter().flatten().nth(1).map_or((x_m, z_m), |target| target.aim(&self.pose));
         let (forward, left) = self.pose.local(ax, az);
         let bearing = left.atan2(forward);
         let full = -(2.0 * bearing).clamp(-1.0, 1.0);
@@ -104,27 +124,51 @@ impl Driver {
         })
     }
 
-    /// Follows the pursuit arc in mind: does it reach its goal without touching anything?
-    fn arrives(&self, x_m: f32, z_m: f32, goal: Goal) -> bool {
+    /// Follows the pursuit arc in mind: does it reach its goal without touching anything? A loader that drives forward
+    /// trusts that what is far away will work out.
+    fn arrives(&self, target: &Target, goal: Goal, look_m: f32) -> bool {
         let (margin, tolerance): (f32, f32) = if self.reversing { (0.25, 0.15) } else { (0.02, 0.28) };
-        let strides = match goal {
-            Goal::Way => 7,
-            Goal::Scoop | Goal::Drop { .. } => 24,
+        let look_m = match goal {
+            Goal::Way => 1.4,
+            Goal::Scoop | Goal::Drop { .. } => look_m,
         };
         let high = self.high || matches!(goal, Goal::Drop { .. });
-        let margin = if high { margin.min(0.06) } else { margin };
+        let margin = match goal {
+            Goal::Scoop => margin.min(0.12),
+            Goal::Drop { .. } => margin.min(0.06),
+            Goal::Way => {
+                if high {
+                    margin.min(0.06)
+                } else {
+                    margin
+                }
+            }
+        };
         let mut pose = self.pose;
         let mut steering = self.steering;
         let start = pose.clearance(high);
-        for stride in 0..strides {
+        let mut gone_m = 0.0;
+        while gone_m < look_m {
+            let mut stride_m = STRIDE_M;
             match goal {
                 Goal::Scoop => {
-                    let (forward, left) = pose.local(x_m, z_m);
-                    if (SCOOP_FROM_M - 0.1..SCOOP_TO_M).contains(&forward) && left.abs() < tolerance {
+                    let (forward, left) = pose.local(target.brick.0, target.brick.1);
+                    let beside = left.abs();
+                    if (SCOOP_FROM_M - 0.1..SCOOP_TO_M - 0.01).contains(&forward) && beside < tolerance + 0.08 {
                         return true;
                     }
                     if (-0.6..SCOOP_TO_M - 0.1).contains(&forward) && left.abs() < 1.3 {
                         return false;
+                    }
+                    if forward > 0.0 && forward < SCOOP_TO_M + 0.3 {
+                        stride_m = SHORT_STRIDE_M;
+                    }
+                    let room = pose.clearance(high);
+                    if room < margin.min((start - 0.05).max(-0.03) + 0.12 * gone_m) {
+                        // The last centimetres before a brick may use up the margin.
+                        return forward - room.max(0.0) < SCOOP_TO_M - 0.01
+                            && forward > 1.0
+                            && beside < tolerance + 0.08;
                     }
                 }
                 Goal::Drop { off_axis } => {
@@ -132,17 +176,22 @@ impl Driver {
                     if self.is_over_zone(&pose, off_axis, zone) {
                         return true;
                     }
+                    if pose.clearance(high) < margin.min((start - 0.05).max(-0.03) + 0.12 * gone_m) {
+                        return false;
+                    }
                 }
-                Goal::Way => {}
+                Goal::Way => {
+                    if pose.clearance(high) < margin.min((start - 0.05).max(-0.03) + 0.12 * gone_m) {
+                        return false;
+                    }
+                }
             }
-            let needed = if stride < 2 { margin.min(start - 0.02) } else { margin };
-            if pose.clearance(high) < needed {
-                return false;
-            }
-            let (ax, az) = if goal == Goal::Scoop { approach_point(&pose, x_m, z_m) } else { (x_m, z_m) };
+            let (ax, az) = target.aim(&pose);
             let wanted = pursue(&pose, ax, az);
-            steering += (wanted - steering).clamp(-STEERING_PER_STRIDE, STEERING_PER_STRIDE);
-            pose.advance(STRIDE_M, steering * self.k_max);
+            let change = STEERING_PER_M * stride_m;
+            steering += (wanted - steering).clamp(-change, change);
+            pose.advance(stride_m, steering * self.k_max);
+            gone_m += stride_m;
         }
         true
     }
@@ -152,8 +201,8 @@ impl Driver {
         let (tip_x, tip_z) = self.pose.point(BUCKET_LIP_M - 0.2, 0.0);
         let end = BOX_CENTRE_M + BOX_HALF_M;
         let inside = BOX_CENTRE_M - BOX_HALF_M + 0.1;
-        let along_x = self.pose.z_m < inside && tip_z < inside && (tip_x < end + 0.2 || self.pose.x_m < end + 0.2);
-        let along_z = self.pose.x_m < inside && tip_x < inside && (tip_z < end + 0.2 || self.pose.z_m < end + 0.2);
+        let along_x = self.pose.z_m < inside && tip_z < inside && (tip_x < end + 0.9 || self.pose.x_m < end + 0.2);
+        let along_z = self.pose.x_m < inside && tip_x < inside && (tip_z < end + 0.9 || self.pose.z_m < end + 0.2);
         if !along_x && !along_z {
             return None;
         }
@@ -208,32 +257,88 @@ fn pursue(pose: &GroundPose, x_m: f32, z_m: f32) -> f32 {
     ((WHEELBASE_M * k).atan() / STEERING_MAX_RAD).clamp(-1.0, 1.0)
 }
 
-/// Where to aim for a brick at a wall or at the box: before it, so that the loader comes in square.
-fn approach_point(pose: &GroundPose, x_m: f32, z_m: f32) -> (f32, f32) {
-    const CLOSE_M: f32 = 0.7;
-    let (mut nx, mut nz) = (0.0_f32, 0.0_f32);
-    if WALL_M - x_m.abs() < CLOSE_M {
-        nx += x_m.signum();
-    }
-    if WALL_M - z_m.abs() < CLOSE_M {
-        nz += z_m.signum();
-    }
+/// The direction towards the box's free side that a brick lies beside.
+fn beside_box(x_m: f32, z_m: f32) -> Option<(f32, f32)> {
+    const CLOSE_M: f32 = 0.75;
     let face = BOX_CENTRE_M + BOX_HALF_M;
-    if nx == 0.0 && (0.0..CLOSE_M).contains(&(x_m - face)) && z_m < face + 0.3 {
-        nx -= 1.0;
+    if (0.0..CLOSE_M).contains(&(x_m - face)) && z_m < face + 0.2 {
+        Some((-1.0, 0.0))
+    } else if (0.0..CLOSE_M).contains(&(z_m - face)) && x_m < face + 0.2 {
+        Some((0.0, -1.0))
+    } else {
+        None
     }
-    if nz == 0.0 && (0.0..CLOSE_M).contains(&(z_m - face)) && x_m < face + 0.3 {
-        nz -= 1.0;
+}
+
+/// What the loader's rear axle is steered to: a point, and for a brick close to something the way in.
+struct Target {
+    /// The point on the axis to go for.
+    x_m: f32,
+    z_m: f32,
+    /// Where the brick itself lies.
+    brick: (f32, f32),
+    /// Unit vector of the last metres, where it matters.
+    way_in: Option<(f32, f32)>,
+}
+
+impl Target {
+    fn open(x_m: f32, z_m: f32) -> Self {
+        Self { x_m, z_m, brick: (x_m, z_m), way_in: None }
     }
-    let length = nx.hypot(nz);
-    let (dx, dz) = (x_m - pose.x_m, z_m - pose.z_m);
-    let distance = dx.hypot(dz);
-    if length < 0.1 || distance < 2.4 {
-        return (x_m, z_m);
+
+    /// The square way to a brick that lies close to a wall or the box.
+    fn square(x_m: f32, z_m: f32) -> Option<Self> {
+        /// Nearer than this to one wall.
+        const CLOSE_M: f32 = 0.6;
+        /// Nearer than this to two walls: diagonally.
+        const CORNER_M: f32 = 0.7;
+        let (gap_x, gap_z) = (WALL_M - x_m.abs(), WALL_M - z_m.abs());
+        let (sx, sz) = (x_m.signum(), z_m.signum());
+        let way_in = if gap_x < CORNER_M && gap_z < CORNER_M {
+            (sx * FRAC_1_SQRT_2, sz * FRAC_1_SQRT_2)
+        } else if gap_x < CLOSE_M {
+            (sx, 0.0)
+        } else if gap_z < CLOSE_M {
+            (0.0, sz)
+        } else {
+            beside_box(x_m, z_m)?
+        };
+        Some(Self { way_in: Some(way_in), ..Self::open(x_m, z_m) })
     }
-    // Cosine of the angle between the way there and the way in; nearly square needs no detour.
-    let square = (nx * dx + nz * dz) / (length * distance);
-    let blend = ((0.94 - square) / 0.2).clamp(0.0, 1.0);
-    let back = ((distance - 2.4) * 0.6).min(0.45 * distance).min(2.5) * blend / length;
-    (x_m - nx * back, z_m - nz * back)
+
+    /// The way along a wall or a side of the box: the brick in one half of the bucket, the other side just clear.
+    fn alongside(x_m: f32, z_m: f32) -> Option<Self> {
+        let room = HALF_WIDTH_M + 0.08;
+        let mut target = Self::open(x_m, z_m);
+        if WALL_M - x_m.abs() < room {
+            target.x_m = x_m.signum() * (WALL_M - room);
+        } else if WALL_M - z_m.abs() < room {
+            target.z_m = z_m.signum() * (WALL_M - room);
+        } else {
+            let (nx, nz) = beside_box(x_m, z_m)?;
+            let face = BOX_CENTRE_M + BOX_HALF_M + room;
+            target.x_m = if nx < 0.0 { x_m.max(face) } else { x_m };
+            target.z_m = if nz < 0.0 { z_m.max(face) } else { z_m };
+        }
+        Some(target)
+    }
+
+    /// Where to aim from a pose: pure pursuit of the line of the way in, begun far enough out to be square in time.
+    fn aim(&self, pose: &GroundPose) -> (f32, f32) {
+        let Some((nx, nz)) = self.way_in else { return (self.x_m, self.z_m) };
+        let (dx, dz) = (self.x_m - pose.x_m, self.z_m - pose.z_m);
+        let along = dx * nx + dz * nz;
+        let beside = (dx * nz - dz * nx).abs();
+        let ahead = (PURSUIT_M * PURSUIT_M - beside * beside).max(0.0).sqrt();
+        let back = (along - ahead).max(2.0 * (beside - 0.1)).clamp(0.0, STANDOFF_M);
+        let (ax, az) = (dx - nx * back, dz - nz * back);
+        // The brick has to stay in view: aim only so far beside it.
+        let (dot, cross) = (dx * ax + dz * az, dx * az - dz * ax);
+        let (cos, sin) = (ASIDE_RAD.cos(), ASIDE_RAD.sin());
+        if cross.abs() * cos <= dot * sin {
+            return (pose.x_m + ax, pose.z_m + az);
+        }
+        let sin = sin.copysign(cross);
+        (pose.x_m + dx * cos - dz * sin, pose.z_m + dx * sin + dz * cos)
+    }
 }

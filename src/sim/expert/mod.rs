@@ -7,8 +7,7 @@
 mod drive;
 
 use super::geometry::{
-    BODY_REAR_M, BOX_CENTRE_M, BUCKET_BACK_M, BUCKET_LIP_M, CAB_FORWARD_M, CAB_FOV_RAD, CAB_HEIGHT_M,
-    CAB_PITCH_DOWN_RAD, LIFT_MAX_M,
+    BOX_CENTRE_M, BUCKET_BACK_M, BUCKET_LIP_M, CAB_FORWARD_M, CAB_FOV_RAD, CAB_HEIGHT_M, CAB_PITCH_DOWN_RAD, LIFT_MAX_M,
 };
 use super::state::{ACTION_DIM, Action, BrickState, BrickStatus, WorldState};
 use super::world::{LOW_LIFT_M, OVER_BOX_M, World};
@@ -21,7 +20,7 @@ pub(super) const DROP_ZONE_M: f32 = 0.52;
 /// A brick between the hinge and here, forward of the rear axle, is in the bucket.
 pub(super) const SCOOP_FROM_M: f32 = BUCKET_BACK_M - 0.05;
 /// See [`SCOOP_FROM_M`].
-pub(super) const SCOOP_TO_M: f32 = BUCKET_LIP_M - 0.1;
+pub(super) const SCOOP_TO_M: f32 = BUCKET_LIP_M - 0.03;
 /// How far off the loader's axis a brick in the bucket may be.
 const SCOOP_HALF_WIDTH_M: f32 = 0.37;
 /// Set-point of the lift when carrying.
@@ -123,7 +122,7 @@ fn deliver(state: &WorldState, driver: &Driver) -> Action {
         let still = loader.speed_mps.abs() < 0.45;
         return action((0.0, 0.0), if still { -1.0 } else { 1.0 }, LIFT_HIGH);
     }
-    let gap = driver.pose.box_clearance(BODY_REAR_M, BUCKET_LIP_M);
+    let gap = driver.pose.box_clearance();
     if loader.lift_m < OVER_BOX_M && gap < 0.5 {
         // Too low beside the box: make room while lifting.
         let throttle = if driver.can_reverse(0.0, 0.3) { -0.4 } else { 0.0 };
@@ -149,7 +148,7 @@ fn load_off_axis(state: &WorldState, driver: &Driver) -> f32 {
 /// An empty raised bucket at or over the box first backs away from it.
 fn leave_box(state: &WorldState, driver: &Driver) -> Option<Action> {
     let lift_m = state.loader.lift_m;
-    let gap = driver.pose.box_clearance(BUCKET_BACK_M - 0.3, BUCKET_LIP_M);
+    let gap = driver.pose.bucket_box_clearance();
     if lift_m < 0.12 || gap > 0.2 || !driver.can_reverse(0.0, 0.2) {
         return None;
     }
@@ -162,7 +161,7 @@ fn fetch(state: &WorldState, driver: &Driver, brick: &BrickState) -> Action {
     let [x, _, z] = brick.position_m;
     let ready = state.loader.lift_m < 0.12 && state.loader.tilt.abs() < 0.3;
     let (forward, left) = driver.pose.local(x, z);
-    let gap = forward - (SCOOP_TO_M - 0.05);
+    let gap = forward - (SCOOP_TO_M - 0.1);
     let mut speed = (0.3 + 0.5 * gap.max(0.0)).min(1.0);
     if !ready {
         speed = if gap < 0.9 { 0.0 } else { speed.min(0.5) };
