@@ -166,9 +166,8 @@ impl GroundRow {
         }
         let reach = view.eye[1] / fall;
         let x = (0.5 - view.centre.0) / view.focal;
-        let at = |axis: usize| {
-            view.eye[axis] + reach * (view.forward[axis] + y * view.down[axis] + x * view.right[axis])
-        };
+        let at =
+            |axis: usize| view.eye[axis] + reach * (view.forward[axis] + y * view.down[axis] + x * view.right[axis]);
         let per_sample = reach / view.focal;
         Some(Self {
             base: [at(0), at(2)],

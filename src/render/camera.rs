@@ -4,8 +4,8 @@
 //! lives on. [`View`] is a camera placed in one state of the world, in *samples* (pixels × supersampling).
 
 use super::space::{Pose, V3, add, cross, dot, scale, sub, unit};
-use crate::sim::geometry::{CAB_FORWARD_M, CAB_FOV_RAD, CAB_HEIGHT_M, CAB_PITCH_DOWN_RAD, WALL_HEIGHT_M, WALL_M};
 use crate::sim::LoaderState;
+use crate::sim::geometry::{CAB_FORWARD_M, CAB_FOV_RAD, CAB_HEIGHT_M, CAB_PITCH_DOWN_RAD, WALL_HEIGHT_M, WALL_M};
 
 /// Width and height are held within `1..=MAX_SIDE_PX`.
 pub const MAX_SIDE_PX: usize = 4096;

@@ -109,8 +109,7 @@ impl Canvas {
         let n = [dot(normal, view.right), dot(normal, view.down), dot(normal, view.forward)];
         let per_column = n[0] / (view.focal * offset);
         let per_row = n[1] / (view.focal * offset);
-        let at_origin =
-            n[2] / offset + per_column * (0.5 - view.centre.0) + per_row * (0.5 - view.centre.1);
+        let at_origin = n[2] / offset + per_column * (0.5 - view.centre.0) + per_row * (0.5 - view.centre.1);
         let Some((top, bottom)) = self.trace(view, face) else { return };
         for row in top..bottom {
             let (start, end) = self.span(row);
@@ -157,9 +156,8 @@ impl Canvas {
             low = low.min(corner[1]);
             high = high.max(corner[1]);
         }
-        // A sample is inside when its centre is: rows from ⌈low − ½⌉ to ⌈high − ½⌉. NaN casts to 0: no rows.
-        let top = (low - 0.5).ceil().max(0.0) as usize;
-        let bottom = ((high - 0.5).ceil().max(0.0) as usize).min(self.height);
+        let top = first_at(low);
+        let bottom = first_at(high).min(self.height);
         if top >= bottom {
             return None;
         }
@@ -173,8 +171,8 @@ impl Canvas {
 
     fn trace_edge(&mut self, a: V3, b: V3) {
         let (a, b) = if a[1] <= b[1] { (a, b) } else { (b, a) };
-        let top = (a[1] - 0.5).ceil().max(0.0) as usize;
-        let bottom = ((b[1] - 0.5).ceil().max(0.0) as usize).min(self.height);
+        let top = first_at(a[1]);
+        let bottom = first_at(b[1]).min(self.height);
         if top >= bottom {
             return;
         }
@@ -189,8 +187,8 @@ impl Canvas {
 
     fn span(&self, row: usize) -> (usize, usize) {
         let (left, right) = self.ends[row];
-        let start = (left - 0.5).ceil().max(0.0) as usize;
-        let end = ((right - 0.5).ceil().max(0.0) as usize).min(self.width);
+        let start = first_at(left);
+        let end = first_at(right).min(self.width);
         (start, end)
     }
 
@@ -221,6 +219,14 @@ impl Canvas {
             }
         }
     }
+}
+
+/// The first sample whose centre is not before `x`: ⌈x − ½⌉, at least 0, and 0 for what is not a number. Without
+/// `ceil`, which a portable build has to call.
+fn first_at(x: f32) -> usize {
+    let shifted = x - 0.5;
+    let whole = shifted.clamp(0.0, 1e6) as i32;
+    (whole + i32::from(shifted > whole as f32)) as usize
 }
 
 /// 2×2 samples to one pixel, red and blue summed side by side in one word.

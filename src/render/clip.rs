@@ -205,7 +205,12 @@ fn choose_palette(sample: &[u8]) -> Vec<u8> {
 
 fn nearest_entry(palette: &[u8], colour: [u8; 3]) -> u8 {
     let distance = |entry: &[u8]| -> i32 {
-        entry.iter().zip(colour).zip([2, 4, 1]).map(|((&a, b), weight)| weight * (i32::from(a) - i32::from(b)).pow(2)).sum()
+        entry
+            .iter()
+            .zip(colour)
+            .zip([2, 4, 1])
+            .map(|((&a, b), weight)| weight * (i32::from(a) - i32::from(b)).pow(2))
+            .sum()
     };
     let shown = palette.chunks_exact(3).take(usize::from(UNCHANGED));
     shown.enumerate().min_by_key(|(_, entry)| distance(entry)).map_or(0, |(i, _)| i as u8)

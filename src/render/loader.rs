@@ -70,7 +70,13 @@ fn draw_bucket(painter: &mut Painter, bucket: &Pose) {
     painter.cuboid(bucket, [reach - 0.07, 0.0, -half], [reach, PLATE_M * 0.8, half], EDGE);
     painter.cuboid(bucket, [-PLATE_M, 0.0, -half], [0.0, BUCKET_HEIGHT_M, half], YELLOW);
     painter.cuboid(bucket, [-PLATE_M, BUCKET_HEIGHT_M, -half], [0.03, BUCKET_HEIGHT_M + 0.03, half], DARK);
-    let cheek = [(-PLATE_M, 0.0), (reach - 0.05, 0.0), (reach - 0.14, 0.09), (0.1, BUCKET_HEIGHT_M), (-PLATE_M, BUCKET_HEIGHT_M)];
+    let cheek = [
+        (-PLATE_M, 0.0),
+        (reach - 0.05, 0.0),
+        (reach - 0.14, 0.09),
+        (0.1, BUCKET_HEIGHT_M),
+        (-PLATE_M, BUCKET_HEIGHT_M),
+    ];
     painter.extrusion(bucket, &cheek, half, half + PLATE_M, YELLOW);
     painter.extrusion(bucket, &cheek, -half - PLATE_M, -half, YELLOW);
 }
@@ -95,7 +101,14 @@ pub(super) fn draw_body(painter: &mut Painter, loader: &LoaderState) {
     let tower = [(0.4, 0.6), (0.62, 0.6), (0.58, 1.1), (0.42, 1.1)];
     painter.extrusion(&body, &tower, 0.16, 0.22, YELLOW);
     painter.extrusion(&body, &tower, -0.22, -0.16, YELLOW);
-    painter.cylinder(&body.child([ARM_PIVOT.0, ARM_PIVOT.1, 0.0], 0.0, 0.0), 2, 0.06, -0.33, 0.33, round(10, DARK, DARK));
+    painter.cylinder(
+        &body.child([ARM_PIVOT.0, ARM_PIVOT.1, 0.0], 0.0, 0.0),
+        2,
+        0.06,
+        -0.33,
+        0.33,
+        round(10, DARK, DARK),
+    );
     for left in [-0.15, 0.15] {
         painter.cuboid(&body, [0.9, 0.46, left - 0.035], [0.935, 0.53, left + 0.035], LAMP);
     }
@@ -134,25 +147,28 @@ fn round(sides: usize, side: [f32; 3], cap: [f32; 3]) -> Round {
     Round { sides, side, cap }
 }
 
-/// The shadows of bucket and body.
-pub(super) fn shadows(loader: &LoaderState, sun_shift: impl Fn(V3, f32) -> V3) -> [Shadow; 4] {
-    let body = pose(loader);
+/// The shadow under the bucket: it grows wide and pale as the bucket rises.
+pub(super) fn bucket_shadow(loader: &LoaderState) -> Shadow {
     let height = loader.lift_m.max(0.0);
     let half_reach = 0.5 * (BUCKET_LIP_M - BUCKET_BACK_M);
-    let under_bucket = body.child([BUCKET_BACK_M + half_reach, 0.0, 0.0], 0.0, 0.0);
-    let under_body = body.child([0.5 * (BODY_REAR_M + BODY_FRONT_M), 0.0, 0.0], 0.0, 0.0);
-    let moved = |pose: Pose, height_m: f32| Pose { origin: sun_shift(pose.origin, height_m), ..pose };
-    let half_length = 0.5 * (BODY_FRONT_M - BODY_REAR_M);
+    Shadow {
+        pose: pose(loader).child([BUCKET_BACK_M + half_reach, 0.0, 0.0], 0.0, 0.0),
+        half_m: (half_reach, BUCKET_HALF_WIDTH_M),
+        blur_m: 0.16 + 0.5 * height,
+        strength: 0.55 / (1.0 + 0.7 * height),
+    }
+}
+
+/// The body's shadows: under it, and body and cab thrown by the sun.
+pub(super) fn body_shadows(loader: &LoaderState, sun_shift: impl Fn(V3, f32) -> V3) -> [Shadow; 3] {
+    let body = pose(loader);
+    let under = body.child([0.5 * (BODY_REAR_M + BODY_FRONT_M), 0.0, 0.0], 0.0, 0.0);
     let cab = body.child([0.08, 0.0, 0.0], 0.0, 0.0);
+    let thrown = |pose: Pose, height_m: f32| Pose { origin: sun_shift(pose.origin, height_m), ..pose };
+    let half_length = 0.5 * (BODY_FRONT_M - BODY_REAR_M);
     [
-        Shadow {
-            pose: under_bucket,
-            half_m: (half_reach, BUCKET_HALF_WIDTH_M),
-            blur_m: 0.16 + 0.5 * height,
-            strength: 0.55 / (1.0 + 0.7 * height),
-        },
-        Shadow { pose: under_body, half_m: (half_length, BODY_HALF_WIDTH_M), blur_m: 0.3, strength: 0.5 },
-        Shadow { pose: moved(under_body, 0.75), half_m: (half_length, 0.38), blur_m: 0.3, strength: 0.3 },
-        Shadow { pose: moved(cab, 1.3), half_m: (0.3, 0.32), blur_m: 0.35, strength: 0.3 },
+        Shadow { pose: under, half_m: (half_length, BODY_HALF_WIDTH_M), blur_m: 0.3, strength: 0.5 },
+        Shadow { pose: thrown(under, 0.75), half_m: (half_length, 0.38), blur_m: 0.3, strength: 0.3 },
+        Shadow { pose: thrown(cab, 1.3), half_m: (0.3, 0.32), blur_m: 0.35, strength: 0.3 },
     ]
 }

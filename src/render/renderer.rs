@@ -65,8 +65,11 @@ fn paint_shadows(canvas: &mut Canvas, view: &View, state: &WorldState) {
         background::paint_shadow(canvas, view, shadow);
     }
     background::paint_box_floor(canvas, view);
-    for shadow in &loader::shadows(&state.loader, scene::sun_shift) {
-        background::paint_shadow(canvas, view, shadow);
+    background::paint_shadow(canvas, view, &loader::bucket_shadow(&state.loader));
+    if !view.in_cab {
+        for shadow in &loader::body_shadows(&state.loader, scene::sun_shift) {
+            background::paint_shadow(canvas, view, shadow);
+        }
     }
     for brick in state.bricks.iter().filter(|brick| scene::is_drawable(brick, view)) {
         let [thrown, close] = scene::brick_shadows(brick);
@@ -141,7 +144,8 @@ mod tests {
 
     #[test]
     fn the_bucket_is_seen_low_and_high_and_its_tilt_too() {
-        let picture = |lift_m: f32, tilt: f32| cab_picture(&with_loader(LoaderState { lift_m, tilt, ..LoaderState::default() }));
+        let picture =
+            |lift_m: f32, tilt: f32| cab_picture(&with_loader(LoaderState { lift_m, tilt, ..LoaderState::default() }));
         let low = picture(0.0, 0.0);
         let lip_row = &low[58 * 96 * 3..66 * 96 * 3];
         let steel = lip_row.chunks_exact(3).filter(|p| p[0] < 130 && p[0].abs_diff(p[2]) < 24).count();
@@ -166,7 +170,8 @@ mod tests {
 
     #[test]
     fn headings_and_places_can_be_told_apart() {
-        let at = |x_m, heading_rad| cab_picture(&with_loader(LoaderState { x_m, heading_rad, ..LoaderState::default() }));
+        let at =
+            |x_m, heading_rad| cab_picture(&with_loader(LoaderState { x_m, heading_rad, ..LoaderState::default() }));
         let quarter = std::f32::consts::FRAC_PI_2;
         for (a, b) in [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)] {
             let pixels = pixels_that_differ(&at(0.0, a as f32 * quarter), &at(0.0, b as f32 * quarter), 12);

@@ -106,7 +106,12 @@ pub(super) fn brick_shadows(brick: &BrickState) -> [Shadow; 2] {
 pub(super) fn box_shadows() -> [Shadow; 2] {
     let centre = [BOX_CENTRE_M, 0.0, BOX_CENTRE_M];
     [
-        Shadow { pose: Pose::standing(sun_shift(centre, 0.5 * BOX_HEIGHT_M), 0.0), half_m: (BOX_HALF_M, BOX_HALF_M), blur_m: 0.25, strength: 0.3 },
+        Shadow {
+            pose: Pose::standing(sun_shift(centre, 0.5 * BOX_HEIGHT_M), 0.0),
+            half_m: (BOX_HALF_M, BOX_HALF_M),
+            blur_m: 0.25,
+            strength: 0.3,
+        },
         Shadow { pose: Pose::standing(centre, 0.0), half_m: (BOX_HALF_M, BOX_HALF_M), blur_m: 0.3, strength: 0.45 },
     ]
 }
@@ -115,7 +120,12 @@ pub(super) fn box_shadows() -> [Shadow; 2] {
 pub(super) fn wall_shadows() -> [Shadow; 4] {
     [0, 1, 2, 3].map(|side| {
         let pose = Pose::standing([0.0; 3], side as f32 * std::f32::consts::FRAC_PI_2);
-        Shadow { pose: pose.child([WALL_M, 0.0, 0.0], 0.0, 0.0), half_m: (0.25, WALL_M + 1.0), blur_m: 0.5, strength: 0.28 }
+        Shadow {
+            pose: pose.child([WALL_M, 0.0, 0.0], 0.0, 0.0),
+            half_m: (0.25, WALL_M + 1.0),
+            blur_m: 0.5,
+            strength: 0.28,
+        }
     })
 }
 

@@ -46,7 +46,8 @@ pub(super) fn write_line(
         }
         line.push('…');
     }
-    let top = at.1 - (height_px * 0.5).round() as i32;
+    // The font backend puts the baseline half a size below the place given; capitals are 0.62 sizes high.
+    let top = at.1 - (height_px * 0.19).round() as i32;
     area.draw_text(&line, &style, (at.0, top)).map_err(|e| fail(&e))?;
     area.present().map_err(|e| fail(&e))
 }
