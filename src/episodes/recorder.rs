@@ -4,7 +4,7 @@
 //! So the last chunk's frames wait here; older ones are PNG already.
 
 use crate::dataset::{DatasetError, DatasetSpec, EncodedEpisode, EpisodeEncoder, EpisodeOrigin};
-use crate::sim::Action;
+use crate::sim::{ACTION_DIM, Action};
 use std::collections::VecDeque;
 
 /// Where a frame's label comes from.
@@ -15,7 +15,7 @@ pub(super) enum Label {
     /// The next actions that are executed.
     Executed,
     /// The expert was asked: a whole chunk.
-    Asked(Vec<Action>),
+    Asked(Vec<[f32; ACTION_DIM]>),
 }
 
 struct Frame {
@@ -64,14 +64,13 @@ impl Recorder {
     }
 
     fn write_oldest(&mut self, after: &[Action]) -> Result<(), DatasetError> {
-        let flat = |actions: &mut dyn Iterator<Item = Action>| actions.flat_map(Action::to_array).collect::<Vec<f32>>();
         let Some(oldest) = self.waiting.front() else { return Ok(()) };
         let label = match &oldest.label {
             Label::None => None,
-            Label::Asked(actions) => Some(flat(&mut actions.iter().copied())),
+            Label::Asked(actions) => Some(actions.as_flattened().to_vec()),
             Label::Executed => {
                 let executed = self.waiting.iter().map(|frame| frame.action);
-                Some(flat(&mut executed.chain(after.iter().copied()).take(self.chunk)))
+                Some(executed.chain(after.iter().copied()).take(self.chunk).flat_map(Action::to_array).collect())
             }
         };
         self.encoder.push(&oldest.rgb, &oldest.state, oldest.action.to_array(), label.as_deref())?;

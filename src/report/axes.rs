@@ -43,20 +43,27 @@ impl Plot {
         Ok(())
     }
 
-    /// A success rate with its 95 % interval; the newest is drawn larger.
-    pub fn proportion(&self, sheet: &Sheet, x: f64, share: Proportion, newest: bool) -> Result<(), ReportError> {
+    /// A success rate with its 95 % interval, one of `count` side by side; the newest is ringed.
+    pub fn proportion(
+        &self,
+        sheet: &Sheet,
+        x: f64,
+        share: Proportion,
+        (count, newest): (usize, bool),
+    ) -> Result<(), ReportError> {
+        let radius = (0.3 * (self.right - self.left) / count.max(1) as f32).clamp(3.5, 8.5);
         let (low, high) = share.wilson_95();
         let (from, to) = (self.at(x, low), self.at(x, high));
         let pale = BLUE.mix(0.75);
-        sheet.line(from, to, 4.0, pale)?;
+        sheet.line(from, to, 0.45 * radius, pale)?;
         for end in [from, to] {
-            sheet.line((end.0 - 9.0, end.1), (end.0 + 9.0, end.1), 4.0, pale)?;
+            sheet.line((end.0 - radius, end.1), (end.0 + radius, end.1), 0.45 * radius, pale)?;
         }
         let centre = self.at(x, share.rate());
         if newest {
-            sheet.dot(centre, 12.0, super::sheet::INK)?;
+            sheet.dot(centre, radius + 3.5, super::sheet::INK)?;
         }
-        sheet.dot(centre, 8.5, BLUE)
+        sheet.dot(centre, radius, BLUE)
     }
 
     /// Joins the rates of the measured points.

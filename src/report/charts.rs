@@ -49,7 +49,7 @@ pub fn success_chart(points: &[SuccessPoint], target: Option<f64>) -> Result<Vec
         let rates: Vec<(f64, f64)> = measured.iter().map(|(x, p)| (*x, p.success.rate())).collect();
         plot.join(sheet, &rates, BLUE)?;
         for (x, point) in &measured {
-            plot.proportion(sheet, *x, point.success, std::ptr::eq(*point, newest))?;
+            plot.proportion(sheet, *x, point.success, (shown.len(), std::ptr::eq(*point, newest)))?;
         }
         let every = shown.len().div_ceil(12);
         for (i, point) in shown.iter().enumerate().filter(|(i, _)| (shown.len() - 1 - i) % every == 0) {
@@ -89,13 +89,13 @@ pub struct CanaryPoint {
     pub success: Proportion,
 }
 
-/// Loss above, canary rollouts below, over training samples. PNG, 960×760.
+/// Loss above, canary rollouts below, over training samples. PNG, 960×780.
 ///
 /// # Errors
 ///
 /// [`ReportError`] when the picture cannot be drawn.
 pub fn training_chart(losses: &[LossPoint], canaries: &[CanaryPoint]) -> Result<Vec<u8>, ReportError> {
-    picture(WIDTH, 760, |sheet| {
+    picture(WIDTH, 780, |sheet| {
         headline(sheet, "Training")?;
         let most = losses.iter().map(|p| p.samples).chain(canaries.iter().map(|p| p.samples)).max().unwrap_or(0);
         let x = (0.0, most.max(1) as f64 * 1.02);
@@ -117,7 +117,7 @@ pub fn training_chart(losses: &[LossPoint], canaries: &[CanaryPoint]) -> Result<
         let rates: Vec<(f64, f64)> = shown.iter().map(|p| (p.samples as f64, p.success.rate())).collect();
         lower.join(sheet, &rates, BLUE)?;
         for (i, point) in shown.iter().enumerate() {
-            lower.proportion(sheet, point.samples as f64, point.success, i + 1 == shown.len())?;
+            lower.proportion(sheet, point.samples as f64, point.success, (shown.len(), i + 1 == shown.len()))?;
         }
         if shown.is_empty() {
             empty(sheet, &lower, "no canary rollout yet")?;
@@ -126,7 +126,7 @@ pub fn training_chart(losses: &[LossPoint], canaries: &[CanaryPoint]) -> Result<
             let (px, _) = lower.at(tick, 0.0);
             sheet.text((px, 700.0), Align::Centre, TICK, &short_count(tick))?;
         }
-        sheet.text((112.0, 700.0), Align::Right, TICK, "samples")
+        sheet.text((0.5 * (lower.left + lower.right), 744.0), Align::Centre, TICK, "training samples")
     })
 }
 

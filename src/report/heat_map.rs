@@ -89,7 +89,8 @@ fn draw_floor(sheet: &Sheet, points: &[&FailurePoint]) -> Result<(), ReportError
     for (i, heat) in warmth.iter().enumerate() {
         let (column, row) = ((i % CELLS) as f32, (i / CELLS) as f32);
         let from = (left + column * cell, top + row * cell);
-        let share = if hottest > 0.0 { heat / hottest } else { 0.0 };
+        // A lone failure must still be seen beside a crowd.
+        let share = if hottest > 0.0 { (heat / hottest).powf(0.65) } else { 0.0 };
         sheet.rect(from, (from.0 + cell, from.1 + cell), warm(share))?;
     }
     for metre in (-6..=6).step_by(2) {
@@ -141,7 +142,7 @@ fn draw_legend(sheet: &Sheet, classes: &[(String, u64)]) -> Result<(), ReportErr
     for (i, (class, count)) in classes.iter().enumerate() {
         let y = FLOOR_PX.1 + 24.0 + 74.0 * i as f32;
         sheet.dot((left + 8.0, y), 9.0, colour_of(classes, class))?;
-        sheet.text_within((left + 28.0, y), WIDTH as f32 - left - 44.0, Type { colour: INK, ..TICK }, class)?;
+        sheet.text_within((left + 28.0, y), WIDTH as f32 - left - 44.0, Type { size_px: 26.0, bold: false, colour: INK }, class)?;
         sheet.text((left + 28.0, y + 33.0), Align::Left, TICK, &count.to_string())?;
     }
     Ok(())

@@ -75,13 +75,12 @@ fn write_loops(out: &mut String, loops: &[LoopLine]) -> std::fmt::Result {
             largest_first(&line.failures).iter().map(|(class, count)| format!("{} {count}", plain(class))).collect();
         writeln!(
             out,
-            "| {} | {} | {} | {:.1} | {} of {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {:.1} | {} | {} | {} | {} | {} |",
             line.number,
             line.episodes,
             line.samples,
             line.minutes,
-            with_interval(line.success_per_scene),
-            line.success_per_scene.trials,
+            scenes(line.success_per_scene),
             percent(line.success_per_brick),
             failures.join(", "),
             line.spent,
@@ -89,6 +88,11 @@ fn write_loops(out: &mut String, loops: &[LoopLine]) -> std::fmt::Result {
         )?;
     }
     writeln!(out)
+}
+
+fn scenes(share: Proportion) -> String {
+    let shown = with_interval(share);
+    if share.trials == 0 { shown } else { format!("{shown} of {}", share.trials) }
 }
 
 fn failure_pairs(failures: &[FailureCount]) -> Vec<(String, String)> {
@@ -145,7 +149,45 @@ mod tests {
 
     #[test]
     fn the_report_says_what_happened_and_where_it_lies() {
-        insta::assert_snapshot!(run_report_markdown(&report()), @"");
+        insta::assert_snapshot!(run_report_markdown(&report()), @r"
+        # Night run
+
+        Put every brick in the box.
+
+        - **Closed-loop success:** 52.0 % (104/200, 95 % interval 45.1–58.8 %), target 90 %
+        - **Ended:** time used
+        - **Time:** 2026-01-01T20:00:00Z to 2026-01-01T20:12:30Z, 12.5 minutes
+        - **Spent:** $0.12
+        - **Seed:** 7
+
+        ## Loops
+
+        | loop | episodes | samples | minutes | scenes, % (95 %) | bricks | failures | spent | promoted |
+        |--:|--:|--:|--:|:--|--:|:--|--:|:--|
+        | 1 | 1000 | 139000 | 6.2 | 52 % (45–59) of 200 | 61 % | wall_stuck 41, lifting 30, lost_brick 20, timeout 5 | $0.12 | yes |
+        | 2 | 240 | 35000 | 1.5 | – | – |  | $0.00 | no |
+
+        ## Failures
+
+        | class | rollouts |
+        |:--|:--|
+        | wall_stuck | 41 |
+        | lifting | 30 |
+        | lost_brick | 20 |
+        | timeout | 5 |
+
+        ## Artefacts
+
+        | what | where |
+        |:--|:--|
+        | best policy | `data/artefacts/ab\|cd` |
+
+        ## Versions
+
+        | what | version |
+        |:--|:--|
+        | ralphton | `0.1.0` |
+        ");
     }
 
     #[test]

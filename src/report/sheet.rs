@@ -57,11 +57,11 @@ pub(super) fn picture(
 ) -> Result<Vec<u8>, ReportError> {
     register_fonts()?;
     let (fine_width, fine_height) = (width * FINE, height * FINE);
-    let mut fine = vec![0; fine_width * fine_height * 3];
+    let RGBColor(r, g, b) = BACKGROUND;
+    let mut fine = [r, g, b].repeat(fine_width * fine_height);
     {
         let backend = BitMapBackend::with_buffer(&mut fine, (fine_width as u32, fine_height as u32));
         let sheet = Sheet { area: backend.into_drawing_area() };
-        sheet.area.fill(&BACKGROUND).map_err(drawing)?;
         draw(&sheet)?;
         sheet.area.present().map_err(drawing)?;
     }

@@ -148,13 +148,15 @@ pub(crate) fn run<R: Rider>(
 }
 
 fn ask<R: Rider>(batch: &mut [&mut R], driver: &Driver<'_>, eye: &mut Eye) -> Result<(), RolloutError> {
-    let observations: Vec<Observation> = batch
+    let seen: Vec<(Vec<u8>, Vec<f32>)> = batch
         .iter_mut()
         .map(|rider| {
             let (image, state) = rider.look(eye);
-            Observation { image, state: state.observation(driver.state) }
+            (image, state.observation(driver.state))
         })
         .collect();
+    let observations: Vec<Observation<'_>> =
+        seen.iter().map(|(image, state)| Observation { image, state }).collect();
     let chunks = driver.policy.act(&observations)?;
     for (rider, chunk) in batch.iter_mut().zip(chunks) {
         let executed = &chunk[..chunk.len().min(driver.execute_steps as usize)];
