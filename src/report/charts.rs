@@ -52,7 +52,7 @@ pub fn success_chart(points: &[SuccessPoint], target: Option<f64>) -> Result<Vec
             plot.proportion(sheet, *x, point.success, (shown.len(), std::ptr::eq(*point, newest)))?;
         }
         let every = shown.len().div_ceil(12);
-        for (i, point) in shown.iter().enumerate().filter(|(i, _)| (shown.len() - 1 - i) % every == 0) {
+        for (i, point) in shown.iter().enumerate().filter(|(i, _)| (shown.len() - 1 - i).is_multiple_of(every)) {
             let (x, _) = plot.at(i as f64, 0.0);
             sheet.text((x, 488.0), Align::Centre, TICK, &point.loop_number.to_string())?;
         }
