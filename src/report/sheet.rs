@@ -114,7 +114,8 @@ impl Sheet<'_> {
             return Ok(());
         }
         let (nx, ny) = (-dy / length * 0.5 * width, dx / length * 0.5 * width);
-        let corners = [(from.0 + nx, from.1 + ny), (to.0 + nx, to.1 + ny), (to.0 - nx, to.1 - ny), (from.0 - nx, from.1 - ny)];
+        let corners =
+            [(from.0 + nx, from.1 + ny), (to.0 + nx, to.1 + ny), (to.0 - nx, to.1 - ny), (from.0 - nx, from.1 - ny)];
         self.polygon(&corners, colour)
     }
 
