@@ -8,7 +8,7 @@ mod drive;
 
 use super::geometry::{
     BOX_CENTRE_M, BUCKET_BACK_M, BUCKET_LIP_M, CAB_FORWARD_M, CAB_FOV_RAD, CAB_HEIGHT_M, CAB_PITCH_DOWN_RAD,
-    LIFT_MAX_M, TILT_MAX_RAD,
+    TILT_MAX_RAD,
 };
 use super::state::{ACTION_DIM, Action, BrickState, BrickStatus, WorldState};
 use super::world::{LOW_LIFT_M, OVER_BOX_M, World};
