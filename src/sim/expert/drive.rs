@@ -77,7 +77,6 @@ impl Driver {
         if let Some(way_out) = self.leave_corridor().filter(|_| !fetches_inside) {
             return way_out;
         }
-        let (x_m, z_m, goal) = self.around_box(x_m, z_m, goal);
         let straight = Target::open(x_m, z_m);
         let candidates = match goal {
             Goal::Scoop => [Some(straight), Target::square(x_m, z_m), Target::alongside(x_m, z_m)],
@@ -90,6 +89,12 @@ impl Driver {
             if self.arrives(target, goal, look_m) {
                 let (ax, az) = target.aim(&self.pose);
                 return (pursue(&self.pose, ax, az), speed);
+            }
+        }
+        if goal == Goal::Scoop && !self.reversing && self.box_is_between(x_m, z_m) {
+            let corner = Target::open(BOX_CENTRE_M + 2.4, BOX_CENTRE_M + 2.4);
+            if self.arrives(&corner, Goal::Way, LOOK_M) {
+                return (pursue(&self.pose, corner.x_m, corner.z_m), speed);
             }
         }
         let (ax, az) = candidates.iter().flatten().nth(1).map_or((x_m, z_m), |target| target.aim(&self.pose));
@@ -244,12 +249,8 @@ impl Driver {
         Some(((2.5 * off + 1.2 * across).clamp(-1.0, 1.0), super::REVERSE))
     }
 
-    /// The box in the way: first to its free corner.
-    fn around_box(&self, x_m: f32, z_m: f32, goal: Goal) -> (f32, f32, Goal) {
-        match goal {
-            Goal::Drop { .. } | Goal::Way => return (x_m, z_m, goal),
-            Goal::Scoop => {}
-        }
+    /// Whether the box is in the way of a point: then the way leads past its free corner.
+    fn box_is_between(&self, x_m: f32, z_m: f32) -> bool {
         let (dx, dz) = (x_m - self.pose.x_m, z_m - self.pose.z_m);
         let length = dx.hypot(dz);
         let samples = ((length - 1.6) / 0.25).max(0.0) as usize;
@@ -259,11 +260,7 @@ impl Driver {
             let t = i as f32 * 0.25 / length.max(0.1);
             near(self.pose.x_m + t * dx, self.pose.z_m + t * dz, 0.5)
         });
-        if blocked && !near(self.pose.x_m, self.pose.z_m, 0.45) {
-            (BOX_CENTRE_M + 2.4, BOX_CENTRE_M + 2.4, Goal::Way)
-        } else {
-            (x_m, z_m, goal)
-        }
+        blocked && !near(self.pose.x_m, self.pose.z_m, 0.45)
     }
 }
 
