@@ -253,7 +253,7 @@ impl Driver {
     fn box_is_between(&self, x_m: f32, z_m: f32) -> bool {
         let (dx, dz) = (x_m - self.pose.x_m, z_m - self.pose.z_m);
         let length = dx.hypot(dz);
-        let samples = ((length - 1.6) / 0.25).max(0.0) as usize;
+        let samples = ((length - 1.2) / 0.25).max(0.0) as usize;
         let near =
             |x: f32, z: f32, room: f32| (x - BOX_CENTRE_M).abs().max((z - BOX_CENTRE_M).abs()) < BOX_HALF_M + room;
         let blocked = (0..=samples).any(|i| {

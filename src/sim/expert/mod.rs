@@ -32,6 +32,8 @@ const TIP_LIFT_M: f32 = 1.17;
 const SIGHT_M: f32 = 12.0;
 /// Share of the camera's half width that counts as seen.
 const SIGHT_SHARE: f32 = 0.94;
+/// The search track turns round at ±this on the x axis.
+const TRACK_END_M: f32 = 4.0;
 /// Throttle while reversing.
 const REVERSE: f32 = -0.65;
 
@@ -182,9 +184,9 @@ fn fetch(state: &WorldState, driver: &Driver, brick: &BrickState) -> Action {
 /// No brick in view: round a race track whose straights see its inside and whose turns see the outside.
 fn search(state: &WorldState, driver: &Driver) -> Action {
     let (x, z) = (state.loader.x_m, state.loader.z_m);
-    let back = if x > 3.0 {
+    let back = if x > TRACK_END_M {
         true
-    } else if x < -3.0 {
+    } else if x < -TRACK_END_M {
         false
     } else {
         driver.pose.cos < 0.0
