@@ -135,7 +135,7 @@ pub enum BrickPlace {
     },
     /// In the bucket.
     Held,
-    /// Touching the first brick.
+    /// Touching one of the bricks before it.
     Touching,
     /// Within this distance of the first brick.
     Cluster {
@@ -355,7 +355,7 @@ impl BrickPlace {
             }
             BrickPlace::Held => (loader.x_m, loader.z_m),
             BrickPlace::Touching => {
-                let first = others.first()?;
+                let first = others.get(rng.random_range(0..others.len().max(1)))?;
                 let reach = first.half_extents_m[0] + half_extents_m[0] + 0.01;
                 turn = -2.0 * first.rotation[1].atan2(first.rotation[3]);
                 let from = turn + FRAC_PI_2 * f32::from(rng.random_range(0..4_u8));
@@ -432,11 +432,9 @@ fn brick_fits(brick: &BrickState, place: BrickPlace, loader: &LoaderState, other
     if behind_face || in_corridor_mouth || overlaps_loader(brick, loader, 0.05) {
         return false;
     }
-    let apart = if place == BrickPlace::Touching { 0.0 } else { 0.12 };
     others.iter().all(|other| {
         let distance = (other.position_m[0] - x).hypot(other.position_m[2] - z);
-        let touching_first = place == BrickPlace::Touching && std::ptr::eq(other, &others[0]);
-        let room = if touching_first { 0.2 } else { other.half_extents_m[0] + a + apart };
+        let room = if place == BrickPlace::Touching { 0.3 } else { other.half_extents_m[0] + a + 0.12 };
         distance > room
     })
 }

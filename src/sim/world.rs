@@ -39,6 +39,8 @@ pub const OVER_BOX_M: f32 = BOX_HEIGHT_M + 0.04;
 const NEAR_M: f32 = 0.08;
 /// Physics steps that must pass in rest before the engine pauses.
 const SETTLING_STEPS: u8 = 8;
+/// A heap of bricks in the box may be this much higher than its rim.
+const HEAP_M: f32 = 0.3;
 /// A settled load lies at most this far before the bucket's back.
 const SETTLED_FORWARD_M: f32 = 0.36;
 /// A settled load lies at most this far beside the bucket's middle.
@@ -100,7 +102,7 @@ impl World {
             if let Some(pose) = hold {
                 settle_in_bucket(&mut pose.translation, self.state.loader.tilt);
                 carry(&self.state.loader, pose, brick);
-            } else if brick.status == BrickStatus::Free && lies_in_box(brick) {
+            } else if brick.status == BrickStatus::Free && lies_in_box(brick, self.settling == 0) {
                 brick.status = BrickStatus::Delivered;
             }
         }
@@ -270,10 +272,12 @@ fn settle_in_bucket(at: &mut Vector, tilt: f32) {
     at.z -= (at.z - at.z.clamp(-SETTLED_ASIDE_M, SETTLED_ASIDE_M)).clamp(-SLIDE_M, SLIDE_M);
 }
 
-fn lies_in_box(brick: &BrickState) -> bool {
+/// Inside the box's sides; a brick at rest may lie on a heap that is a little higher than the rim.
+fn lies_in_box(brick: &BrickState, at_rest: bool) -> bool {
     let [x, y, z] = brick.position_m;
     let inner = BOX_HALF_M - BOX_SIDE_M;
-    (x - BOX_CENTRE_M).abs() < inner && (z - BOX_CENTRE_M).abs() < inner && y < BOX_HEIGHT_M
+    let top = if at_rest { BOX_HEIGHT_M + HEAP_M } else { BOX_HEIGHT_M };
+    (x - BOX_CENTRE_M).abs() < inner && (z - BOX_CENTRE_M).abs() < inner && y < top
 }
 
 fn check(scene: &Scene) -> Result<(), SimError> {

@@ -51,6 +51,7 @@ pub struct Driver {
     /// Steering as a share of the largest angle.
     steering: f32,
     reversing: bool,
+    advancing: bool,
     high: bool,
     k_max: f32,
 }
@@ -64,6 +65,7 @@ impl Driver {
             heading_rad: loader.heading_rad,
             steering: loader.steering_rad / STEERING_MAX_RAD,
             reversing: loader.speed_mps < -0.1,
+            advancing: loader.speed_mps > 0.1,
             high: lowest_point(loader.lift_m, loader.tilt) > OVER_BOX_M,
             k_max: STEERING_MAX_RAD.tan() / WHEELBASE_M,
         }
@@ -71,7 +73,8 @@ impl Driver {
 
     /// Steering and throttle towards a point, forward at `speed` or back where forward is blocked.
     pub fn towards(&self, x_m: f32, z_m: f32, goal: Goal, speed: f32) -> (f32, f32) {
-        if let Some(way_out) = self.leave_corridor() {
+        let fetches_inside = goal == Goal::Scoop && in_corridor(x_m, z_m).is_some();
+        if let Some(way_out) = self.leave_corridor().filter(|_| !fetches_inside) {
             return way_out;
         }
         let (x_m, z_m, goal) = self.around_box(x_m, z_m, goal);
@@ -91,20 +94,38 @@ impl Driver {
         }
         let (ax, az) = candidates.iter().flatten().nth(1).map_or((x_m, z_m), |target| target.aim(&self.pose));
         let (forward, left) = self.pose.local(ax, az);
-        let bearing = left.atan2(forward);
-        let full = -(2.0 * bearing).clamp(-1.0, 1.0);
-        let look = if self.reversing { 0.25 } else { 0.4 };
-        for share in [1.0, 0.5, 0.0, -0.5, -1.0] {
-            if self.can_reverse(share * full, look) {
-                return (share * full, super::REVERSE);
-            }
-        }
-        let mut ahead = self.pose;
-        ahead.advance(0.15, 0.0);
-        if ahead.clearance(self.high) < -0.04 {
-            return (0.0, super::REVERSE);
-        }
-        ((2.0 * bearing).clamp(-1.0, 1.0), 0.35)
+        self.turn_round(left.atan2(forward))
+    }
+
+    /// Forward is blocked: back, turning towards the bearing; where the rear is blocked too, forward in a free
+    /// direction. Whichever way it already moves it prefers, so that the strokes of a turn in little room get long.
+    fn turn_round(&self, bearing_rad: f32) -> (f32, f32) {
+        let full = (2.0 * bearing_rad).clamp(-1.0, 1.0);
+        let back_m = match (self.reversing, self.advancing) {
+            (true, _) => 0.25,
+            (false, true) => 0.8,
+            (false, false) => 0.4,
+        };
+        // Strokes that turn towards the bearing, then straight ones, then those that turn away.
+        let back = |share: f32| (-share * full, -back_m, super::REVERSE);
+        let ahead = |share: f32| (share * full, 0.3, 0.4);
+        let straight = if self.reversing { [back(0.0), ahead(0.0)] } else { [ahead(0.0), back(0.0)] };
+        let strokes = [
+            back(1.0),
+            back(0.5),
+            ahead(1.0),
+            ahead(0.5),
+            straight[0],
+            straight[1],
+            back(-0.5),
+            back(-1.0),
+            ahead(-0.5),
+            ahead(-1.0),
+        ];
+        strokes
+            .into_iter()
+            .find(|&(steering, distance_m, _)| self.can_go(steering, distance_m))
+            .map_or((0.0, super::REVERSE), |(steering, _, throttle)| (steering, throttle))
     }
 
     /// Whether the load would fall into the middle of the box from this pose.
@@ -113,13 +134,18 @@ impl Driver {
         (x - BOX_CENTRE_M).abs() < zone_m && (z - BOX_CENTRE_M).abs() < zone_m
     }
 
-    /// Whether the loader can go back this far with this steering without getting closer to anything than it is.
+    /// Whether the loader can go back this far with this steering.
     pub fn can_reverse(&self, steering: f32, distance_m: f32) -> bool {
+        self.can_go(steering, -distance_m)
+    }
+
+    /// Whether the loader can go this far (negative: back) without getting closer to anything than it is.
+    fn can_go(&self, steering: f32, distance_m: f32) -> bool {
         let mut pose = self.pose;
         let enough = pose.clearance(self.high).min(0.03) - 0.01;
-        let steps = (distance_m / 0.1).ceil() as usize;
+        let steps = (distance_m.abs() / 0.1).ceil() as usize;
         (0..steps).all(|_| {
-            pose.advance(-0.1, curvature(steering));
+            pose.advance(0.1_f32.copysign(distance_m), curvature(steering));
             pose.clearance(self.high) > enough
         })
     }
@@ -199,10 +225,10 @@ impl Driver {
     /// In the corridor behind the box: out along its axis, forward or back.
     fn leave_corridor(&self) -> Option<(f32, f32)> {
         let (tip_x, tip_z) = self.pose.point(BUCKET_LIP_M - 0.2, 0.0);
-        let end = BOX_CENTRE_M + BOX_HALF_M;
+        let end = BOX_CENTRE_M + BOX_HALF_M + if self.reversing { 0.7 } else { 0.0 };
         let inside = BOX_CENTRE_M - BOX_HALF_M + 0.1;
-        let along_x = self.pose.z_m < inside && tip_z < inside && (tip_x < end + 0.9 || self.pose.x_m < end + 0.2);
-        let along_z = self.pose.x_m < inside && tip_x < inside && (tip_z < end + 0.9 || self.pose.z_m < end + 0.2);
+        let along_x = self.pose.z_m < inside && tip_z < inside && (tip_x < end + 0.15 || self.pose.x_m < end + 0.15);
+        let along_z = self.pose.x_m < inside && tip_x < inside && (tip_z < end + 0.15 || self.pose.z_m < end + 0.15);
         if !along_x && !along_z {
             return None;
         }
@@ -257,6 +283,18 @@ fn pursue(pose: &GroundPose, x_m: f32, z_m: f32) -> f32 {
     ((WHEELBASE_M * k).atan() / STEERING_MAX_RAD).clamp(-1.0, 1.0)
 }
 
+/// The direction into the corridor between box and wall that a brick lies in.
+fn in_corridor(x_m: f32, z_m: f32) -> Option<(f32, f32)> {
+    let (side, end) = (BOX_CENTRE_M - BOX_HALF_M, BOX_CENTRE_M + BOX_HALF_M + 0.3);
+    if z_m < side && x_m < end && x_m >= z_m {
+        Some((-1.0, 0.0))
+    } else if x_m < side && z_m < end {
+        Some((0.0, -1.0))
+    } else {
+        None
+    }
+}
+
 /// The direction towards the box's free side that a brick lies beside.
 fn beside_box(x_m: f32, z_m: f32) -> Option<(f32, f32)> {
     const CLOSE_M: f32 = 0.75;
@@ -292,6 +330,10 @@ impl Target {
         const CLOSE_M: f32 = 0.6;
         /// Nearer than this to two walls: diagonally.
         const CORNER_M: f32 = 0.7;
+        if let Some((nx, nz)) = in_corridor(x_m, z_m) {
+            let (x, z) = if nx != 0.0 { (x_m, CORRIDOR_M) } else { (CORRIDOR_M, z_m) };
+            return Some(Self { x_m: x, z_m: z, brick: (x_m, z_m), way_in: Some((nx, nz)) });
+        }
         let (gap_x, gap_z) = (WALL_M - x_m.abs(), WALL_M - z_m.abs());
         let (sx, sz) = (x_m.signum(), z_m.signum());
         let way_in = if gap_x < CORNER_M && gap_z < CORNER_M {

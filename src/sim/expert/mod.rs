@@ -7,7 +7,8 @@
 mod drive;
 
 use super::geometry::{
-    BOX_CENTRE_M, BUCKET_BACK_M, BUCKET_LIP_M, CAB_FORWARD_M, CAB_FOV_RAD, CAB_HEIGHT_M, CAB_PITCH_DOWN_RAD, LIFT_MAX_M,
+    BOX_CENTRE_M, BUCKET_BACK_M, BUCKET_LIP_M, CAB_FORWARD_M, CAB_FOV_RAD, CAB_HEIGHT_M, CAB_PITCH_DOWN_RAD,
+    LIFT_MAX_M, TILT_MAX_RAD,
 };
 use super::state::{ACTION_DIM, Action, BrickState, BrickStatus, WorldState};
 use super::world::{LOW_LIFT_M, OVER_BOX_M, World};
@@ -104,12 +105,16 @@ fn is_scooped(state: &WorldState, forward: f32, left: f32) -> bool {
 /// A brick is still sliding out of a raised, tipped bucket.
 fn falls_out(state: &WorldState, driver: &Driver) -> bool {
     let loader = &state.loader;
+    let angle = loader.tilt * TILT_MAX_RAD;
     loader.tilt < -0.1
         && loader.lift_m > OVER_BOX_M
         && state.bricks.iter().any(|brick| {
             let [x, y, z] = brick.position_m;
             let (forward, left) = driver.pose.local(x, z);
-            brick.status == BrickStatus::Free && y > OVER_BOX_M && (0.9..2.4).contains(&forward) && left.abs() < 0.6
+            let along = forward - BUCKET_BACK_M;
+            let on_floor =
+                along < (BUCKET_LIP_M - BUCKET_BACK_M + 0.1) * angle.cos() && y > loader.lift_m + along * angle.tan();
+            brick.status == BrickStatus::Free && along > -0.3 && on_floor && left.abs() < 0.6
         })
 }
 
