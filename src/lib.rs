@@ -3,7 +3,13 @@
 //! The rooms and their direction are drawn in `ARCHITECTURE.md`; `tests/architecture.rs` holds them.
 
 pub mod base;
-
 pub mod cycle;
 pub mod dataset;
+pub mod episodes;
+pub mod ledger;
+pub mod llm;
+pub mod render;
+pub mod report;
+pub mod rollout;
 pub mod sim;
+pub mod store;

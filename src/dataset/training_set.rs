@@ -73,10 +73,15 @@ impl TrainingSet {
     /// When a slice has another length than the set's shape says: that is a defect of the caller.
     pub fn push(&mut self, image: &[u8], state: &[f32], actions: &[f32]) {
         assert_eq!(image.len(), self.image_len(), "image bytes");
+        self.push_numbers(state, actions);
+        self.images.extend_from_slice(image);
+    }
+
+    /// Adds all of a sample but its image, which the caller owes.
+    pub(super) fn push_numbers(&mut self, state: &[f32], actions: &[f32]) {
         assert_eq!(state.len(), self.state_dim, "state numbers");
         let valid = actions.len() / self.action_dim;
         assert!((1..=self.chunk).contains(&valid) && actions.len() == valid * self.action_dim, "label actions");
-        self.images.extend_from_slice(image);
         self.states.extend_from_slice(state);
         self.chunks.extend_from_slice(actions);
         let last = &actions[(valid - 1) * self.action_dim..];

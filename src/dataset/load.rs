@@ -1,0 +1,214 @@
+//! Datasets on disk → one [`TrainingSet`] in memory.
+//!
+//! First the plan, from the small columns alone: which frames become samples, with which labels. Then
+//! the images are decoded on all cores, each row group straight into its own part of the one image
+//! array, so that the result does not depend on which thread was faster.
+
+use super::png_image::decode_png;
+use super::reader::{Frames, Labels, Opened};
+use super::{ACTION_DIM, DatasetError, TrainingSet};
+use arrow_array::{Array, BinaryArray, StructArray};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+/// Loads datasets one after another into one set of samples with chunks of `chunk` actions.
+///
+/// A dataset with expert labels gives its labelled frames, with the label as the chunk; one without
+/// gives every frame, with the actions that followed in the episode. Where `limit_samples` is smaller
+/// than what is there, samples are taken at even distances over everything.
+///
+/// # Errors
+/// A dataset cannot be read, is damaged, or has another shape than the first one.
+pub fn load_training_set(
+    dirs: &[PathBuf],
+    chunk: usize,
+    limit_samples: Option<usize>,
+) -> Result<TrainingSet, DatasetError> {
+    if !(1..=usize::from(u8::MAX)).contains(&chunk) {
+        return Err(DatasetError::Spec(format!("chunks of {chunk} actions; 1 to 255 are possible")));
+    }
+    let opened = dirs.iter().map(|dir| Opened::open(dir)).collect::<Result<Vec<_>, _>>()?;
+    let Some(first) = opened.first() else {
+        return Err(DatasetError::Spec("no dataset was named to train on".into()));
+    };
+    for other in &opened[1..] {
+        check_same_shape(first, other)?;
+    }
+    let mut sources = Vec::with_capacity(opened.len());
+    for dataset in &opened {
+        sources.push(Samples::of(dataset.frames()?, dataset.labels()?));
+    }
+    let total: usize = sources.iter().map(Samples::len).sum();
+    let keep = limit_samples.unwrap_or(total).min(total);
+    let mut set = TrainingSet::new(first.height, first.width, first.state_dim, chunk, ACTION_DIM);
+    let mut wanted = Vec::with_capacity(opened.len());
+    let mut seen = 0;
+    for source in &sources {
+        let begin = set.valid.len();
+        let mut frames = Vec::new();
+        for sample in 0..source.len() {
+            // Sample number n of all is kept when keep·n/total steps to a new whole number.
+            if (seen + 1) * keep / total > seen * keep / total {
+                source.push_numbers(sample, &mut set);
+                frames.push(source.frame(sample));
+            }
+            seen += 1;
+        }
+        set.sources.push(begin..set.valid.len());
+        wanted.push(frames);
+    }
+    drop(sources);
+    set.images = vec![0; set.len() * set.image_len()];
+    decode_images(&opened, &wanted, &mut set.images)?;
+    Ok(set)
+}
+
+fn check_same_shape(first: &Opened, other: &Opened) -> Result<(), DatasetError> {
+    let shape = |set: &Opened| (set.height, set.width, set.state_dim);
+    if shape(first) == shape(other) && first.info.fps == other.info.fps {
+        return Ok(());
+    }
+    let words = |set: &Opened| {
+        format!("{}×{} pixels, {} state numbers, {} frames/s", set.width, set.height, set.state_dim, set.info.fps)
+    };
+    Err(DatasetError::Mismatch {
+        path: other.dir.clone(),
+        problem: format!("it has {}, {} has {}", words(other), first.dir.display(), words(first)),
+    })
+}
+
+/// What a dataset offers: its labelled frames, or all of them.
+struct Samples {
+    frames: Frames,
+    labels: Labels,
+    state_dim: usize,
+    /// Of each frame, the first one after its episode.
+    ends: Vec<usize>,
+}
+
+impl Samples {
+    fn of(frames: Frames, labels: Labels) -> Self {
+        let total = frames.episodes.len();
+        let state_dim = frames.states.len() / total.max(1);
+        let mut ends = vec![total; total];
+        for frame in (1..total).rev() {
+            let same = frames.episodes[frame - 1] == frames.episodes[frame];
+            ends[frame - 1] = if same { ends[frame] } else { frame };
+        }
+        Self { frames, labels, state_dim, ends }
+    }
+
+    fn len(&self) -> usize {
+        if self.labels.frames.is_empty() { self.frames.episodes.len() } else { self.labels.frames.len() }
+    }
+
+    /// The frame of a sample.
+    fn frame(&self, sample: usize) -> usize {
+        self.labels.frames.get(sample).copied().unwrap_or(sample)
+    }
+
+    fn push_numbers(&self, sample: usize, set: &mut TrainingSet) {
+        let frame = self.frame(sample);
+        let state = &self.frames.states[frame * self.state_dim..(frame + 1) * self.state_dim];
+        let actions = if self.labels.frames.is_empty() {
+            let end = self.ends[frame].min(frame + set.chunk);
+            &self.frames.actions[frame * ACTION_DIM..end * ACTION_DIM]
+        } else {
+            let begin = sample * self.labels.chunk * ACTION_DIM;
+            &self.labels.numbers[begin..begin + self.labels.chunk.min(set.chunk) * ACTION_DIM]
+        };
+        set.push_numbers(state, actions);
+    }
+}
+
+/// A row group from which some frames are wanted, and where their pixels belong.
+struct Work<'a> {
+    dataset: &'a Opened,
+    file: usize,
+    group: usize,
+    first_frame: usize,
+    wanted: &'a [usize],
+    pixels: &'a mut [u8],
+}
+
+/// Fills `images` with the wanted frames of all datasets, in order.
+fn decode_images(opened: &[Opened], wanted: &[Vec<usize>], images: &mut [u8]) -> Result<(), DatasetError> {
+    let mut work = plan(opened, wanted, images);
+    work.reverse();
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(work.len().max(1));
+    let open = Mutex::new(work);
+    let failures = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                // The lock is held for the `pop` alone.
+                let next = || open.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                while let Some(work) = next() {
+                    let place = (work.dataset.dir.clone(), work.first_frame);
+                    if let Err(error) = work.run() {
+                        let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
+                        failures.push((place, error));
+                        open.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                    }
+                }
+            });
+        }
+    });
+    let mut failures = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
+    failures.sort_by(|(a, _), (b, _)| a.cmp(b));
+    failures.into_iter().next().map_or(Ok(()), |(_, error)| Err(error))
+}
+
+fn plan<'a>(opened: &'a [Opened], wanted: &'a [Vec<usize>], mut images: &'a mut [u8]) -> Vec<Work<'a>> {
+    let mut work = Vec::new();
+    for (dataset, mut wanted) in opened.iter().zip(wanted.iter().map(Vec::as_slice)) {
+        let image_len = dataset.height * dataset.width * 3;
+        let mut first_frame = 0;
+        for (file, source) in dataset.data.iter().enumerate() {
+            for (group, rows) in source.group_rows().into_iter().enumerate() {
+                let (here, later) = wanted.split_at(wanted.partition_point(|&frame| frame < first_frame + rows));
+                let (pixels, rest) = images.split_at_mut(here.len() * image_len);
+                if !here.is_empty() {
+                    work.push(Work { dataset, file, group, first_frame, wanted: here, pixels });
+                }
+                (wanted, images) = (later, rest);
+                first_frame += rows;
+            }
+        }
+    }
+    work
+}
+
+impl Work<'_> {
+    fn run(self) -> Result<(), DatasetError> {
+        let (width, height) = (self.dataset.width, self.dataset.height);
+        let source = &self.dataset.data[self.file];
+        let mut slots = self.wanted.iter().zip(self.pixels.chunks_exact_mut(width * height * 3)).peekable();
+        let mut first = self.first_frame;
+        for batch in source.read(&[&self.dataset.camera], Some(self.group))? {
+            let batch = batch?;
+            let bytes = png_column(&batch, &self.dataset.camera, &source.path)?;
+            while let Some((frame, pixels)) = slots.next_if(|(frame, _)| **frame < first + batch.num_rows()) {
+                decode_png(bytes.value(frame - first), width, height, pixels)
+                    .map_err(|problem| DatasetError::malformed(&source.path, format!("frame {frame}: {problem}")))?;
+            }
+            first += batch.num_rows();
+        }
+        Ok(())
+    }
+}
+
+/// The PNG bytes of a batch of frames.
+pub(super) fn png_column<'a>(
+    batch: &'a arrow_array::RecordBatch,
+    camera: &str,
+    path: &Path,
+) -> Result<&'a BinaryArray, DatasetError> {
+    let images = batch.column_by_name(camera).and_then(|column| column.as_any().downcast_ref::<StructArray>());
+    let bytes = images.and_then(|images| images.column_by_name("bytes"));
+    let bytes = bytes.and_then(|bytes| bytes.as_any().downcast_ref::<BinaryArray>());
+    bytes
+        .filter(|bytes| bytes.null_count() == 0)
+        .ok_or_else(|| DatasetError::malformed(path, format!("column {camera:?} does not hold the images themselves")))
+}

@@ -1,0 +1,21 @@
+//! Making data: who drives, what is stored, which labels.
+//!
+//! [`generate`] turns an [`Order`] into a LeRobot dataset. Every control step of an episode is a frame, so timestamps
+//! and actions are those of 10 Hz driving; every few steps the frame also gets a *label*: the chunk of actions the
+//! expert would execute from there. Whoever drives, the labels are the expert's, and that is what the policy learns.
+
+mod error;
+mod generate;
+mod lane;
+mod noise;
+mod order;
+mod recorder;
+
+pub use error::EpisodesError;
+pub use generate::{Outcome, generate};
+pub use order::{Order, Strategy};
+
+/// An expert that solves a smaller share of its own undisturbed episodes makes data that no policy should learn from …
+pub const EXPERT_GATE: f64 = 0.95;
+/// … which is only judged with at least this many of them.
+pub const GATE_EPISODES: u32 = 20;

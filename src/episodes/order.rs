@@ -1,0 +1,228 @@
+//! What data is asked for, and the plan of episodes that follows from it.
+//!
+//! The plan is pure: the episode numbered `i` of an order is the same whoever makes it and whenever, which is what
+//! makes data independent of the number of threads.
+
+use super::EpisodesError;
+use crate::base::{Rng, Seed};
+use crate::rollout::{FamilyMix, MAX_BRICKS, apportion};
+use crate::sim::{self, Scene, StatePreset};
+use rand::Rng as _;
+use serde::{Deserialize, Serialize};
+
+/// How an episode is driven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// The expert, undisturbed, from a family's start to the end.
+    Expert,
+    /// The expert, pushed off its path by bursts of random actions; its labels show the way back.
+    Noise,
+    /// The expert, undisturbed, for a short while from a start that no demonstration would reach.
+    BadStart,
+    /// The policy drives, the expert takes over now and then, and labels everything.
+    Dagger,
+}
+
+impl Strategy {
+    /// Every strategy.
+    pub const ALL: &'static [Strategy] = &[Strategy::Expert, Strategy::Noise, Strategy::BadStart, Strategy::Dagger];
+
+    /// The name in datasets.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Strategy::Expert => "expert",
+            Strategy::Noise => "noise",
+            Strategy::BadStart => "bad_start",
+            Strategy::Dagger => "dagger",
+        }
+    }
+}
+
+/// What data is asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Order {
+    /// How many episodes.
+    pub episodes: u32,
+    /// Fewest and most bricks of a scene.
+    pub bricks: (u32, u32),
+    /// Family names and weights; empty means all families equally.
+    pub families: Vec<(String, f64)>,
+    /// Share of the episodes with [`Strategy::Noise`]. What the three shares leave is [`Strategy::Expert`].
+    pub noisy_share: f64,
+    /// Share of the episodes with [`Strategy::BadStart`].
+    pub bad_start_share: f64,
+    /// Share of the episodes with [`Strategy::Dagger`].
+    pub dagger_share: f64,
+    /// In those, the chance that the expert drives the next stretch.
+    pub expert_share_in_dagger: f64,
+    /// Every n-th control step gets the expert's chunk as its label; every step is stored.
+    pub label_every: u32,
+    /// Time limit of an episode for each of its bricks.
+    pub seconds_per_brick: f32,
+    /// Length of an episode with [`Strategy::BadStart`].
+    pub bad_start_seconds: f32,
+    /// Actions in a label.
+    pub chunk: usize,
+    /// Image height in pixels.
+    pub height: usize,
+    /// Image width in pixels.
+    pub width: usize,
+    /// State numbers stored.
+    pub state: StatePreset,
+    /// Where all randomness begins.
+    pub seed: Seed,
+    /// Threads. Changes how long it takes and nothing else.
+    pub threads: usize,
+}
+
+impl Default for Order {
+    fn default() -> Self {
+        Self {
+            episodes: 400,
+            bricks: (1, 2),
+            families: Vec::new(),
+            noisy_share: 0.5,
+            bad_start_share: 0.4,
+            dagger_share: 0.0,
+            expert_share_in_dagger: 0.3,
+            label_every: 3,
+            seconds_per_brick: 45.0,
+            bad_start_seconds: 20.0,
+            chunk: 20,
+            height: 72,
+            width: 96,
+            state: StatePreset::Full,
+            seed: Seed(1),
+            threads: 1,
+        }
+    }
+}
+
+/// One episode to be made.
+#[derive(Debug, Clone)]
+pub(super) struct Planned {
+    pub(super) seed: Seed,
+    pub(super) strategy: Strategy,
+    pub(super) limit_s: f32,
+    bricks: u32,
+}
+
+impl Order {
+    /// Refuses what cannot be made.
+    ///
+    /// # Errors
+    /// [`EpisodesError::Order`] naming the first value that is out of bounds.
+    pub fn validate(&self) -> Result<(), EpisodesError> {
+        let refuse = |why: String| Err(EpisodesError::Order(why));
+        let (least, most) = self.bricks;
+        if self.episodes == 0 {
+            return refuse("0 episodes; ask for at least 1".to_owned());
+        }
+        if least == 0 || least > most || most > MAX_BRICKS {
+            return refuse(format!("{least} to {most} bricks; 1 to {MAX_BRICKS} are possible"));
+        }
+        for (name, share) in [
+            ("noisy_share", self.noisy_share),
+            ("bad_start_share", self.bad_start_share),
+            ("dagger_share", self.dagger_share),
+            ("expert_share_in_dagger", self.expert_share_in_dagger),
+        ] {
+            if !(0.0..=1.0).contains(&share) {
+                return refuse(format!("{name} is {share}; a share lies in 0 to 1"));
+            }
+        }
+        let shares = self.noisy_share + self.bad_start_share + self.dagger_share;
+        if shares > 1.0 + 1e-9 {
+            return refuse(format!("noisy, bad-start and DAgger shares add up to {shares}; at most 1 is possible"));
+        }
+        if self.label_every == 0 {
+            return refuse("label_every is 0; 1 labels every step".to_owned());
+        }
+        for (name, seconds) in
+            [("seconds_per_brick", self.seconds_per_brick), ("bad_start_seconds", self.bad_start_seconds)]
+        {
+            if !(1.0..=600.0).contains(&seconds) {
+                return refuse(format!("{name} is {seconds}; 1 to 600 are possible"));
+            }
+        }
+        if self.chunk == 0 {
+            return refuse("labels of 0 actions; at least 1 is needed".to_owned());
+        }
+        FamilyMix::new(&self.families)?;
+        Ok(())
+    }
+
+    /// The episodes in order. Every prefix holds the strategies in their shares.
+    pub(super) fn plan(&self) -> Vec<Planned> {
+        let expert_share = (1.0 - self.noisy_share - self.bad_start_share - self.dagger_share).max(0.0);
+        let shares = [expert_share, self.noisy_share, self.bad_start_share, self.dagger_share];
+        let strategies = apportion(&shares, self.episodes as usize);
+        strategies.into_iter().enumerate().map(|(i, s)| self.episode(i as u64, Strategy::ALL[s])).collect()
+    }
+
+    fn episode(&self, index: u64, strategy: Strategy) -> Planned {
+        let seed = self.seed.child("episode", index);
+        let bricks = seed.child("bricks", 0).rng().random_range(self.bricks.0..=self.bricks.1);
+        let limit_s = match strategy {
+            Strategy::Expert | Strategy::Noise | Strategy::Dagger => self.seconds_per_brick * bricks as f32,
+            Strategy::BadStart => self.bad_start_seconds,
+        };
+        Planned { seed, strategy, limit_s, bricks }
+    }
+}
+
+impl Planned {
+    /// The scene this episode begins with. DAgger begins half of its episodes off the path as well.
+    pub(super) fn scene(&self, mix: &FamilyMix) -> Result<Scene, EpisodesError> {
+        let mut rng: Rng = self.seed.child("scene", 0).rng();
+        let bricks = self.bricks as usize;
+        let off_path = match self.strategy {
+            Strategy::Expert | Strategy::Noise => false,
+            Strategy::BadStart => true,
+            Strategy::Dagger => rng.random_bool(DAGGER_BAD_STARTS),
+        };
+        if off_path {
+            return Ok(sim::bad_start(bricks, &mut rng)?);
+        }
+        Ok(mix.draw(&mut rng).sample(bricks, &mut rng)?)
+    }
+}
+
+/// Share of the DAgger episodes that begin off the path.
+const DAGGER_BAD_STARTS: f64 = 0.3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strategies_follow_their_shares() {
+        let order =
+            Order { episodes: 100, noisy_share: 0.5, bad_start_share: 0.3, dagger_share: 0.1, ..Order::default() };
+        let plan = order.plan();
+        let count = |strategy| plan.iter().filter(|planned| planned.strategy == strategy).count();
+        assert_eq!(Strategy::ALL.iter().map(|s| count(*s)).collect::<Vec<_>>(), [10, 50, 30, 10]);
+    }
+
+    #[test]
+    fn a_longer_order_begins_like_a_shorter_one() {
+        let seeds = |episodes| -> Vec<_> {
+            Order { episodes, ..Order::default() }.plan().iter().map(|p| (p.seed, p.strategy, p.bricks)).collect()
+        };
+        assert_eq!(seeds(50)[..20], seeds(20)[..]);
+    }
+
+    #[test]
+    fn senseless_orders_are_refused_by_name() {
+        let refused = |order: Order| order.validate().unwrap_err().to_string();
+        assert!(refused(Order { episodes: 0, ..Order::default() }).contains("0 episodes"));
+        assert!(refused(Order { bricks: (3, 2), ..Order::default() }).contains("3 to 2 bricks"));
+        assert!(refused(Order { noisy_share: 0.8, bad_start_share: 0.3, ..Order::default() }).contains("1.1"));
+        assert!(refused(Order { dagger_share: f64::NAN, ..Order::default() }).contains("dagger_share"));
+        assert!(refused(Order { label_every: 0, ..Order::default() }).contains("label_every"));
+        assert!(refused(Order { families: vec![("moon".into(), 1.0)], ..Order::default() }).contains("moon"));
+        Order::default().validate().unwrap();
+    }
+}

@@ -1,0 +1,196 @@
+//! From a state of the world to a picture: background, shadows, objects, pixels.
+
+use super::camera::{Camera, View};
+use super::canvas::Canvas;
+use super::solids::Painter;
+use super::{background, loader, scene};
+use crate::sim::{BrickStatus, WorldState};
+
+/// Draws states of the world as one camera sees them. Keeps its buffers; draws on the calling thread only; the same
+/// state gives the same bytes.
+#[derive(Debug, Clone)]
+pub struct Renderer {
+    camera: Camera,
+    canvas: Canvas,
+}
+
+impl Renderer {
+    /// Sets up the buffers for this camera.
+    pub fn new(camera: Camera) -> Self {
+        let canvas = Canvas::new(camera.width_px * camera.samples, camera.height_px * camera.samples);
+        Self { camera, canvas }
+    }
+
+    /// `(width, height)` in pixels.
+    pub fn size(&self) -> (usize, usize) {
+        self.camera.size()
+    }
+
+    /// How many bytes a picture has: height · width · 3.
+    pub fn frame_len(&self) -> usize {
+        self.camera.width_px * self.camera.height_px * 3
+    }
+
+    /// Draws `state` into `rgb`: rows from the top, three bytes per pixel.
+    ///
+    /// # Panics
+    ///
+    /// When `rgb` is not [`frame_len`](Self::frame_len) bytes long.
+    pub fn render(&mut self, state: &WorldState, rgb: &mut [u8]) {
+        assert_eq!(rgb.len(), self.frame_len(), "a frame of {:?} pixels needs 3 bytes each", self.size());
+        let view = View::new(&self.camera, &state.loader);
+        let canvas = &mut self.canvas;
+        canvas.clear();
+        background::paint_sky(canvas, &view);
+        background::paint_walls(canvas, &view);
+        background::paint_floor(canvas, &view);
+        paint_shadows(canvas, &view, state);
+
+        let mut painter = Painter { canvas, view: &view };
+        scene::draw_box(&mut painter);
+        for brick in state.bricks.iter().filter(|brick| scene::is_drawable(brick, &view)) {
+            scene::draw_brick(&mut painter, brick);
+        }
+        loader::draw_front(&mut painter, &state.loader);
+        if !view.in_cab {
+            scene::draw_wall_tops(&mut painter);
+            loader::draw_body(&mut painter, &state.loader);
+        }
+        self.canvas.resolve(self.camera.samples, rgb);
+    }
+}
+
+fn paint_shadows(canvas: &mut Canvas, view: &View, state: &WorldState) {
+    for shadow in scene::wall_shadows().iter().chain(&scene::box_shadows()) {
+        background::paint_shadow(canvas, view, shadow);
+    }
+    background::paint_box_floor(canvas, view);
+    background::paint_shadow(canvas, view, &loader::bucket_shadow(&state.loader));
+    if !view.in_cab {
+        for shadow in &loader::body_shadows(&state.loader, scene::sun_shift) {
+            background::paint_shadow(canvas, view, shadow);
+        }
+    }
+    for brick in state.bricks.iter().filter(|brick| scene::is_drawable(brick, view)) {
+        let [thrown, close] = scene::brick_shadows(brick);
+        // Inside the box there is no sun.
+        if brick.status != BrickStatus::Delivered {
+            background::paint_shadow(canvas, view, &thrown);
+        }
+        background::paint_shadow(canvas, view, &close);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::{BrickState, LoaderState};
+
+    const SIZE: (usize, usize) = (96, 72);
+
+    fn brick_at(x_m: f32, z_m: f32) -> BrickState {
+        BrickState {
+            position_m: [x_m, 0.15, z_m],
+            rotation: [0.0, 0.0, 0.0, 1.0],
+            half_extents_m: [0.15; 3],
+            colour: 0,
+            status: BrickStatus::Free,
+        }
+    }
+
+    fn cab_picture(state: &WorldState) -> Vec<u8> {
+        let mut renderer = Renderer::new(Camera::cab(SIZE.0, SIZE.1));
+        let mut rgb = vec![0; renderer.frame_len()];
+        renderer.render(state, &mut rgb);
+        rgb
+    }
+
+    fn pixels_that_differ(a: &[u8], b: &[u8], by: u8) -> usize {
+        let far = |(p, q): (&[u8], &[u8])| p.iter().zip(q).any(|(x, y)| x.abs_diff(*y) >= by);
+        a.chunks_exact(3).zip(b.chunks_exact(3)).filter(|&pair| far(pair)).count()
+    }
+
+    fn with_loader(loader: LoaderState) -> WorldState {
+        WorldState { loader, ..WorldState::default() }
+    }
+
+    #[test]
+    fn the_same_state_gives_the_same_bytes_whatever_was_drawn_before() {
+        let state = WorldState { bricks: vec![brick_at(3.0, 0.5), brick_at(-6.0, -6.0)], ..WorldState::default() };
+        let other = with_loader(LoaderState { heading_rad: 2.0, lift_m: 1.0, ..LoaderState::default() });
+        for camera in [Camera::cab(SIZE.0, SIZE.1), Camera::spectator(120, 80)] {
+            let mut used = Renderer::new(camera);
+            let mut fresh = Renderer::new(camera);
+            let (mut a, mut b) = (vec![0; used.frame_len()], vec![0; used.frame_len()]);
+            used.render(&other, &mut a);
+            used.render(&state, &mut a);
+            fresh.render(&state, &mut b);
+            assert_eq!(a, b);
+        }
+    }
+
+    #[test]
+    fn a_brick_of_30_cm_leaves_a_trace_at_10_m() {
+        let loader = LoaderState { x_m: -6.0, ..LoaderState::default() };
+        let empty = with_loader(loader);
+        // Wherever it falls between the samples.
+        for offset in 0..20 {
+            let bricks = vec![brick_at(-5.7 + 10.0, -1.0 + 0.1 * offset as f32)];
+            let seen = WorldState { bricks, ..empty.clone() };
+            let pixels = pixels_that_differ(&cab_picture(&empty), &cab_picture(&seen), 24);
+            assert!(pixels >= 1, "offset {offset}: {pixels} pixels");
+        }
+    }
+
+    #[test]
+    fn the_bucket_is_seen_low_and_high_and_its_tilt_too() {
+        let picture =
+            |lift_m: f32, tilt: f32| cab_picture(&with_loader(LoaderState { lift_m, tilt, ..LoaderState::default() }));
+        let low = picture(0.0, 0.0);
+        let lip_row = &low[58 * 96 * 3..66 * 96 * 3];
+        let steel = lip_row.chunks_exact(3).filter(|p| p[0] < 130 && p[0].abs_diff(p[2]) < 24).count();
+        assert!(steel >= 40, "lowered bucket: {steel} dark pixels where its floor is");
+        for (lift_m, tilt) in [(0.0, 1.0), (0.4, 0.0), (1.2, 0.0), (1.2, 1.0), (1.2, -1.0)] {
+            let pixels = pixels_that_differ(&low, &picture(lift_m, tilt), 30);
+            assert!(pixels > 100, "lift {lift_m} m, tilt {tilt}: {pixels} pixels");
+        }
+        let pixels = pixels_that_differ(&picture(1.2, 0.0), &picture(1.2, -1.0), 30);
+        assert!(pixels > 100, "tipping out when raised: {pixels} pixels");
+    }
+
+    #[test]
+    fn a_held_brick_is_seen_in_the_bucket() {
+        let empty = with_loader(LoaderState { lift_m: 0.8, tilt: 0.6, ..LoaderState::default() });
+        let mut held = brick_at(1.4, 0.0);
+        held.position_m[1] = 1.1;
+        held.status = BrickStatus::Held;
+        let loaded = WorldState { bricks: vec![held], ..empty.clone() };
+        assert!(pixels_that_differ(&cab_picture(&empty), &cab_picture(&loaded), 60) > 30);
+    }
+
+    #[test]
+    fn headings_and_places_can_be_told_apart() {
+        let at =
+            |x_m, heading_rad| cab_picture(&with_loader(LoaderState { x_m, heading_rad, ..LoaderState::default() }));
+        let quarter = std::f32::consts::FRAC_PI_2;
+        for (a, b) in [(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)] {
+            let pixels = pixels_that_differ(&at(0.0, a as f32 * quarter), &at(0.0, b as f32 * quarter), 12);
+            assert!(pixels > 400, "{a} and {b} quarter turns: {pixels} pixels");
+        }
+        assert!(pixels_that_differ(&at(0.0, 0.0), &at(0.3, 0.0), 6) > 400);
+    }
+
+    #[test]
+    fn what_is_not_a_number_is_left_out_and_odd_sizes_are_drawn() {
+        let mut state = WorldState { bricks: vec![brick_at(f32::NAN, 0.0)], ..WorldState::default() };
+        assert_eq!(cab_picture(&state), cab_picture(&WorldState::default()));
+        state.loader.x_m = f32::NAN;
+        for (width, height) in [(1, 1), (7, 300), (301, 5)] {
+            for camera in [Camera::cab(width, height), Camera::spectator(width, height)] {
+                let mut renderer = Renderer::new(camera);
+                let mut rgb = vec![0; renderer.frame_len()];
+                renderer.render(&state, &mut rgb);
+            }
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The expert: an ideal driver as a pure function of the privileged state.
+//!
+//! No hidden phase: what it does next follows from what can be seen now, so that it can label any state and a policy
+//! that sees one image can imitate it. It only goes for bricks in the cab camera's view; its one memory is the
+//! loader's own speed, which keeps a reversing loader reversing until there is ample room.
+
+mod drive;
+
+use super::geometry::{
+    BOX_CENTRE_M, BUCKET_BACK_M, BUCKET_LIP_M, CAB_FORWARD_M, CAB_FOV_RAD, CAB_HEIGHT_M, CAB_PITCH_DOWN_RAD,
+    LIFT_MAX_M, TILT_MAX_RAD,
+};
+use super::state::{ACTION_DIM, Action, BrickState, BrickStatus, WorldState};
+use super::world::{LOW_LIFT_M, OVER_BOX_M, World};
+use drive::{Driver, Goal};
+
+/// Where a tipped bucket drops its load, forward of the rear axle.
+pub(super) const DROP_M: f32 = 1.8;
+/// A load is dropped only this near to the box's centre on both axes.
+pub(super) const DROP_ZONE_M: f32 = 0.52;
+/// A brick between the hinge and here, forward of the rear axle, is in the bucket.
+pub(super) const SCOOP_FROM_M: f32 = BUCKET_BACK_M - 0.05;
+/// See [`SCOOP_FROM_M`].
+pub(super) const SCOOP_TO_M: f32 = BUCKET_LIP_M - 0.03;
+/// How far off the loader's axis a brick in the bucket may be.
+const SCOOP_HALF_WIDTH_M: f32 = 0.37;
+/// Set-point of the lift when carrying.
+const LIFT_HIGH: f32 = 0.95;
+/// Lift from which the bucket may be tipped completely over the box.
+const TIP_LIFT_M: f32 = 1.17;
+/// Bricks farther than this are too small in the image.
+const SIGHT_M: f32 = 12.0;
+/// Share of the camera's half width that counts as seen.
+const SIGHT_SHARE: f32 = 0.94;
+/// Throttle while reversing.
+const REVERSE: f32 = -0.65;
+
+/// What the expert does in this state.
+pub fn expert(state: &WorldState) -> Action {
+    let driver = Driver::new(state);
+    if state.is_loaded() {
+        return deliver(state, &driver);
+    }
+    if falls_out(state, &driver) {
+        return action((0.0, 0.0), -1.0, LIFT_HIGH);
+    }
+    if let Some(leaving) = leave_box(state, &driver) {
+        return leaving;
+    }
+    let mut nearest: Option<(f32, &BrickState)> = None;
+    for brick in state.bricks.iter().filter(|b| b.status == BrickStatus::Free) {
+        let (forward, left) = driver.pose.local(brick.position_m[0], brick.position_m[2]);
+        if is_scooped(state, forward, left) {
+            return action((0.0, 0.0), 1.0, -1.0);
+        }
+        if visible(state, brick) {
+            let cost = forward.hypot(left) + 1.5 * left.atan2(forward).abs();
+            if nearest.is_none_or(|(best, _)| cost < best) {
+                nearest = Some((cost, brick));
+            }
+        }
+    }
+    match nearest {
+        Some((_, brick)) => fetch(state, &driver, brick),
+        None => search(state, &driver),
+    }
+}
+
+/// The expert's next `steps` actions from here, driven in a fork of the world; `[steering, throttle, bucket, lift]` each.
+pub fn expert_chunk(world: &World, steps: usize) -> Vec<[f32; ACTION_DIM]> {
+    let mut fork = world.clone();
+    let mut actions = Vec::with_capacity(steps);
+    for _ in 0..steps {
+        let next = expert(fork.state());
+        actions.push(next.to_array());
+        fork.step(next);
+    }
+    actions
+}
+
+/// Whether a brick is inside the cab camera's view and near enough to be more than a pixel.
+pub fn visible(state: &WorldState, brick: &BrickState) -> bool {
+    let (forward, left) = state.in_loader_frame(brick.position_m[0], brick.position_m[2]);
+    let (ahead, below) = (forward - CAB_FORWARD_M, CAB_HEIGHT_M - brick.position_m[1]);
+    let (sin, cos) = CAB_PITCH_DOWN_RAD.sin_cos();
+    let depth = ahead * cos + below * sin;
+    let down = below * cos - ahead * sin;
+    let half = SIGHT_SHARE * (0.5 * CAB_FOV_RAD).tan();
+    depth > 0.1 && depth < SIGHT_M && left.abs() < half * depth && down < 0.75 * half * depth
+}
+
+fn action((steering, throttle): (f32, f32), bucket: f32, lift: f32) -> Action {
+    Action { steering, throttle, bucket, lift }
+}
+
+/// A brick lies in the mouth of a low bucket: curling will hold it.
+fn is_scooped(state: &WorldState, forward: f32, left: f32) -> bool {
+    let loader = &state.loader;
+    loader.lift_m < LOW_LIFT_M - 0.05
+        && loader.tilt > -0.15
+        && (SCOOP_FROM_M..SCOOP_TO_M).contains(&forward)
+        && left.abs() < SCOOP_HALF_WIDTH_M
+}
+
+/// A brick is still sliding out of a raised, tipped bucket.
+fn falls_out(state: &WorldState, driver: &Driver) -> bool {
+    let loader = &state.loader;
+    let angle = loader.tilt * TILT_MAX_RAD;
+    loader.tilt < -0.1
+        && loader.lift_m > OVER_BOX_M
+        && state.bricks.iter().any(|brick| {
+            let [x, y, z] = brick.position_m;
+            let (forward, left) = driver.pose.local(x, z);
+            let along = forward - BUCKET_BACK_M;
+            let on_floor =
+                along < (BUCKET_LIP_M - BUCKET_BACK_M + 0.1) * angle.cos() && y > loader.lift_m + along * angle.tan();
+            brick.status == BrickStatus::Free && along > -0.3 && on_floor && left.abs() < 0.6
+        })
+}
+
+/// With a load: raise it, drive to the box, tip it there.
+fn deliver(state: &WorldState, driver: &Driver) -> Action {
+    let loader = &state.loader;
+    let off_axis = load_off_axis(state, driver);
+    let over_zone = driver.is_over_zone(&driver.pose, off_axis, DROP_ZONE_M);
+    if over_zone && loader.lift_m > TIP_LIFT_M {
+        let still = loader.speed_mps.abs() < 0.45;
+        return action((0.0, 0.0), if still { -1.0 } else { 1.0 }, LIFT_HIGH);
+    }
+    let gap = driver.pose.box_clearance();
+    if loader.lift_m < OVER_BOX_M && gap < 0.5 {
+        // Too low beside the box: make room while lifting.
+        let throttle = if driver.can_reverse(0.0, 0.3) { -0.4 } else { 0.0 };
+        return action((0.0, throttle), 1.0, LIFT_HIGH);
+    }
+    if over_zone {
+        return action((0.0, 0.0), 1.0, LIFT_HIGH);
+    }
+    let mut speed = (0.35 + 0.45 * gap.max(0.0)).min(1.0);
+    if loader.lift_m < OVER_BOX_M + 0.06 && gap < 1.0 {
+        speed = 0.0;
+    }
+    action(driver.towards(BOX_CENTRE_M, BOX_CENTRE_M, Goal::Drop { off_axis }, speed), 1.0, LIFT_HIGH)
+}
+
+/// How far left of the axis the load lies; the outermost of several.
+fn load_off_axis(state: &WorldState, driver: &Driver) -> f32 {
+    let held = state.bricks.iter().filter(|b| b.status == BrickStatus::Held);
+    held.map(|b| driver.pose.local(b.position_m[0], b.position_m[2]).1)
+        .fold(0.0, |outermost: f32, left| if left.abs() > outermost.abs() { left } else { outermost })
+}
+
+/// An empty raised bucket at or over the box first backs away from it.
+fn leave_box(state: &WorldState, driver: &Driver) -> Option<Action> {
+    let lift_m = state.loader.lift_m;
+    let gap = driver.pose.bucket_box_clearance();
+    if lift_m < 0.12 || gap > 0.2 || !driver.can_reverse(0.0, 0.2) {
+        return None;
+    }
+    let lift = if gap < 0.05 && lift_m > 0.5 { LIFT_HIGH } else { -1.0 };
+    Some(action((0.0, REVERSE), 0.0, lift))
+}
+
+/// Drives to a brick with the bucket flat on the ground.
+fn fetch(state: &WorldState, driver: &Driver, brick: &BrickState) -> Action {
+    let [x, _, z] = brick.position_m;
+    let ready = state.loader.lift_m < 0.12 && state.loader.tilt.abs() < 0.3;
+    let (forward, left) = driver.pose.local(x, z);
+    let gap = forward - (SCOOP_TO_M - 0.1);
+    let mut speed = (0.3 + 0.5 * gap.max(0.0)).min(1.0);
+    if !ready {
+        speed = if gap < 0.9 { 0.0 } else { speed.min(0.5) };
+    }
+    let (steering, mut throttle) = driver.towards(x, z, Goal::Scoop, speed);
+    let under_bucket = gap < 0.4 && forward > 0.5 && left.abs() < 0.9;
+    if !ready && under_bucket && throttle >= 0.0 && driver.can_reverse(0.0, 0.3) {
+        throttle = -0.4;
+    }
+    action((steering, throttle), 0.0, -1.0)
+}
+
+/// No brick in view: round a race track whose straights see its inside and whose turns see the outside.
+fn search(state: &WorldState, driver: &Driver) -> Action {
+    let (x, z) = (state.loader.x_m, state.loader.z_m);
+    let back = if x > 3.0 {
+        true
+    } else if x < -3.0 {
+        false
+    } else {
+        driver.pose.cos < 0.0
+    };
+    let drive = if z.abs() > 3.6 {
+        driver.towards(0.0, 0.0, Goal::Way, 0.9)
+    } else {
+        let lane = if back { 1.9 } else { -1.9 };
+        let slope = (0.5 * (lane - z)).clamp(-1.2, 1.2);
+        let (dx, dz) = if back { (-1.0, slope) } else { (1.0, slope) };
+        let length = f32::hypot(dx, dz);
+        driver.towards(x + 3.0 * dx / length, z + 3.0 * dz / length, Goal::Way, 0.9)
+    };
+    action(drive, 0.0, -1.0)
+}
+
+/// The lift set-point for a height.
+#[cfg(test)]
+fn lift_setpoint(height_m: f32) -> f32 {
+    2.0 * height_m / LIFT_MAX_M - 1.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_carrying_height_is_enough_to_tip() {
+        assert!(LIFT_HIGH > lift_setpoint(TIP_LIFT_M));
+    }
+}

@@ -1,0 +1,101 @@
+//! The expert's gate: data from an expert that does not master its own scenes is refused.
+//!
+//! Scenes are split statically over the threads and counted per family, so the report is the same for any number of
+//! threads.
+
+use super::expert::expert;
+use super::scenario::{Family, families};
+use super::world::World;
+use crate::base::{Proportion, Seed};
+use serde::{Deserialize, Serialize};
+
+/// Control steps an expert may take per brick: 50 s.
+pub const STEPS_PER_BRICK: usize = 500;
+/// Least success over all families.
+const LEAST_RATE: f64 = 0.995;
+/// Least success of one family.
+const LEAST_FAMILY_RATE: f64 = 0.98;
+
+/// The expert in one family.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FamilyResult {
+    /// Name of the family.
+    pub family: String,
+    /// Scenes with every brick delivered in time.
+    pub success: Proportion,
+    /// Mean control steps of the successful scenes, per brick.
+    pub mean_steps_per_brick: f64,
+    /// Numbers of the scenes that failed, at most eight.
+    pub failed_scenes: Vec<u64>,
+}
+
+/// The expert over all families.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GateReport {
+    /// Bricks per scene.
+    pub bricks: usize,
+    /// One entry per family, in the file's order.
+    pub families: Vec<FamilyResult>,
+    /// All scenes together.
+    pub total: Proportion,
+}
+
+impl GateReport {
+    /// Whether the expert is good enough to make data: 99.5 % over all and 98 % in every family.
+    pub fn passes(&self) -> bool {
+        self.total.rate() >= LEAST_RATE && self.families.iter().all(|f| f.success.rate() >= LEAST_FAMILY_RATE)
+    }
+}
+
+/// Lets the expert drive `scenes_per_family` scenes of every family with this many bricks on `threads` threads.
+/// A scene that cannot be drawn counts as failed.
+pub fn expert_gate(seed: Seed, scenes_per_family: usize, bricks: usize, threads: usize) -> GateReport {
+    let jobs: Vec<(&Family, u64)> =
+        families().iter().flat_map(|family| (0..scenes_per_family as u64).map(move |index| (family, index))).collect();
+    let share = jobs.len().div_ceil(threads.max(1)).max(1);
+    let outcomes: Vec<Option<usize>> = std::thread::scope(|scope| {
+        let workers: Vec<_> = jobs
+            .chunks(share)
+            .map(|part| {
+                let run = move || part.iter().map(|(family, i)| drive(seed, family, *i, bricks)).collect::<Vec<_>>();
+                (part.len(), scope.spawn(run))
+            })
+            .collect();
+        // A thread that panicked counts as having failed its whole share.
+        workers.into_iter().flat_map(|(len, worker)| worker.join().unwrap_or_else(|_| vec![None; len])).collect()
+    });
+    let results: Vec<FamilyResult> = families()
+        .iter()
+        .zip(outcomes.chunks(scenes_per_family.max(1)))
+        .map(|(family, part)| summarise(&family.name, part, bricks))
+        .collect();
+    let sum = |count: fn(Proportion) -> u32| results.iter().map(|r| count(r.success)).sum();
+    let total = Proportion::new(sum(|p| p.successes), sum(|p| p.trials));
+    GateReport { bricks, families: results, total }
+}
+
+/// Steps until every brick was delivered, `None` when time ran out.
+fn drive(seed: Seed, family: &Family, index: u64, bricks: usize) -> Option<usize> {
+    let mut rng = seed.child(&family.name, index).rng();
+    let scene = family.sample(bricks, &mut rng).ok()?;
+    let mut world = World::new(&scene).ok()?;
+    for step in 0..STEPS_PER_BRICK * bricks {
+        if world.is_done() {
+            return Some(step);
+        }
+        let next = expert(world.state());
+        world.step(next);
+    }
+    world.is_done().then_some(STEPS_PER_BRICK * bricks)
+}
+
+fn summarise(name: &str, outcomes: &[Option<usize>], bricks: usize) -> FamilyResult {
+    let steps: Vec<usize> = outcomes.iter().copied().flatten().collect();
+    let failed = outcomes.iter().zip(0_u64..).filter(|(outcome, _)| outcome.is_none()).map(|(_, index)| index);
+    FamilyResult {
+        family: name.to_owned(),
+        success: Proportion::new(steps.len() as u32, outcomes.len() as u32),
+        mean_steps_per_brick: steps.iter().sum::<usize>() as f64 / (steps.len() * bricks).max(1) as f64,
+        failed_scenes: failed.take(8).collect(),
+    }
+}

@@ -1,0 +1,440 @@
+//! Where scenes begin: the scenario families (data, `scenarios.toml`), their sampling, and bad starts.
+//!
+//! A family says where the loader stands, where the first brick lies and where the others lie; a scene is drawn by
+//! rejection: places that overlap something are drawn again, a bounded number of times.
+
+use super::SimError;
+use super::engine::carry;
+use super::footprint::{GroundPose, wrap_rad};
+use super::geometry::{
+    BODY_REAR_M, BOX_CENTRE_M, BOX_HALF_M, BUCKET_BACK_M, BUCKET_LIP_M, LIFT_MAX_M, STEERING_MAX_RAD, WALL_M,
+};
+use super::state::{BrickState, BrickStatus, LoaderState};
+use super::world::{BRICKS_MAX, OVER_BOX_M, lowest_point};
+use crate::base::Rng;
+use rand::Rng as _;
+use rapier3d::math::Pose;
+use serde::{Deserialize, Serialize};
+use std::f32::consts::{FRAC_PI_2, PI};
+use std::sync::LazyLock;
+
+/// How often a scene is drawn before giving up.
+const TRIES: u32 = 2000;
+/// Colours of bricks are indices below this.
+const COLOURS: u8 = 6;
+/// Half extents of the kinds of bricks.
+const SHAPES_M: [[f32; 3]; 2] = [[0.15, 0.1, 0.15], [0.19, 0.1, 0.13]];
+
+/// The beginning of an episode.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Scene {
+    /// The family it was drawn from.
+    pub family: String,
+    /// The loader at the start.
+    pub loader: LoaderState,
+    /// The bricks at the start; one may be held.
+    pub bricks: Vec<BrickState>,
+}
+
+/// A scenario family: a named distribution of scenes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Family {
+    /// Short name, `snake_case`.
+    pub name: String,
+    /// Name for people.
+    pub title: String,
+    /// Why it exists.
+    pub purpose: String,
+    /// Where the loader starts.
+    pub loader: LoaderStart,
+    /// Where the first brick lies.
+    pub first: BrickPlace,
+    /// Where the other bricks lie.
+    pub others: BrickPlace,
+}
+
+/// Where the loader starts and how its bucket is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoaderStart {
+    /// Which kind of place.
+    pub place: LoaderPlace,
+    /// `floor`: within ±this on both axes.
+    #[serde(default)]
+    pub half_m: f32,
+    /// `facing_wall`, `pocket`: free distance before the lip.
+    #[serde(default)]
+    pub gap_m: [f32; 2],
+    /// `before_box`: rear axle to the box's centre.
+    #[serde(default)]
+    pub distance_m: [f32; 2],
+    /// Largest deviation from the place's own heading.
+    #[serde(default)]
+    pub yaw_rad: f32,
+    /// Lift at the start.
+    #[serde(default)]
+    pub lift_m: [f32; 2],
+    /// Tilt at the start.
+    #[serde(default)]
+    pub tilt: [f32; 2],
+}
+
+/// Kinds of places for the loader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoaderPlace {
+    /// Anywhere on the floor, any heading.
+    Floor,
+    /// Close to a wall, looking at it.
+    FacingWall,
+    /// In a corridor between box and wall, bucket in the corner.
+    Pocket,
+    /// On the box's free side, looking at it.
+    BeforeBox,
+}
+
+/// Where a brick lies.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "place", rename_all = "snake_case", deny_unknown_fields)]
+pub enum BrickPlace {
+    /// Within ±`half_m` on both axes.
+    Floor {
+        /// Half the side of the area.
+        half_m: f32,
+    },
+    /// Centre at this distance from a wall.
+    Wall {
+        /// Distance range.
+        gap_m: [f32; 2],
+    },
+    /// Centre at these distances from two walls.
+    Corner {
+        /// Distance range.
+        gap_m: [f32; 2],
+    },
+    /// Centre at this distance from one of the box's free sides.
+    BesideBox {
+        /// Distance range.
+        gap_m: [f32; 2],
+    },
+    /// On the free side of the box, at this distance from its centre.
+    BeforeBox {
+        /// Distance range.
+        distance_m: [f32; 2],
+    },
+    /// Behind the loader at this distance.
+    Behind {
+        /// Distance range.
+        distance_m: [f32; 2],
+    },
+    /// At this distance from the box's centre.
+    FarFromBox {
+        /// Distance range.
+        distance_m: [f32; 2],
+    },
+    /// In the bucket.
+    Held,
+    /// Touching one of the bricks before it.
+    Touching,
+    /// Within this distance of the first brick.
+    Cluster {
+        /// Largest distance.
+        radius_m: f32,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FamilyFile {
+    family: Vec<Family>,
+}
+
+#[expect(clippy::expect_used, reason = "the file is compiled in and every test that samples a scene reads it")]
+static FAMILIES: LazyLock<Vec<Family>> =
+    LazyLock::new(|| parse_families(include_str!("scenarios.toml")).expect("scenarios.toml is valid"));
+
+/// Reads families from TOML.
+fn parse_families(text: &str) -> Result<Vec<Family>, SimError> {
+    let file: FamilyFile = toml::from_str(text).map_err(|error| SimError::BadFile(error.to_string()))?;
+    Ok(file.family)
+}
+
+/// All scenario families, in the order of the file.
+pub fn families() -> &'static [Family] {
+    &FAMILIES
+}
+
+/// The family of that name.
+///
+/// # Errors
+/// [`SimError::UnknownFamily`] names the nearest known one.
+pub fn family(name: &str) -> Result<&'static Family, SimError> {
+    families().iter().find(|f| f.name == name).ok_or_else(|| {
+        let nearest = families()
+            .iter()
+            .max_by(|a, b| strsim::jaro_winkler(&a.name, name).total_cmp(&strsim::jaro_winkler(&b.name, name)));
+        SimError::UnknownFamily { name: name.to_owned(), nearest: nearest.map(|f| f.name.clone()).unwrap_or_default() }
+    })
+}
+
+impl Family {
+    /// Draws a scene with this many bricks.
+    ///
+    /// # Errors
+    /// [`SimError::BrickCount`] outside 1 to 10, [`SimError::NoRoom`] when the ranges leave no free place.
+    pub fn sample(&self, bricks: usize, rng: &mut Rng) -> Result<Scene, SimError> {
+        check_count(bricks)?;
+        for _ in 0..TRIES {
+            let loader = self.loader.draw(rng);
+            if !loader_fits(&loader) {
+                continue;
+            }
+            if let Some(bricks) = self.draw_bricks(bricks, &loader, rng) {
+                return Ok(Scene { family: self.name.clone(), loader, bricks });
+            }
+        }
+        Err(SimError::NoRoom { family: self.name.clone(), tries: TRIES })
+    }
+
+    /// Bricks one after the other; `None` when one of them finds no place.
+    fn draw_bricks(&self, count: usize, loader: &LoaderState, rng: &mut Rng) -> Option<Vec<BrickState>> {
+        let mut bricks: Vec<BrickState> = Vec::with_capacity(count);
+        for index in 0..count {
+            let place = if index == 0 { self.first } else { self.others };
+            let brick = (0..40).find_map(|_| {
+                let brick = place.draw(loader, &bricks, rng)?;
+                brick_fits(&brick, place, loader, &bricks).then_some(brick)
+            })?;
+            bricks.push(brick);
+        }
+        Some(bricks)
+    }
+}
+
+/// A start off every demonstrated path: any pose, lift, tilt and speed, sometimes loaded, near brick, box or wall.
+///
+/// # Errors
+/// [`SimError::BrickCount`] outside 1 to 10, [`SimError::NoRoom`] when no free place is found.
+pub fn bad_start(bricks: usize, rng: &mut Rng) -> Result<Scene, SimError> {
+    let family = &families()[rng.random_range(0..families().len())];
+    let mut scene = family.sample(bricks, rng)?;
+    scene.family = "bad_start".to_owned();
+    for _ in 0..TRIES {
+        let mut loader = disturbed(&scene, rng);
+        let loaded = rng.random_range(0..4) == 0;
+        if loaded || scene.bricks[0].status == BrickStatus::Held {
+            loader.tilt = rng.random_range(0.0..=1.0);
+        }
+        let clear = |b: &BrickState| b.status == BrickStatus::Held || !overlaps_loader(b, &loader, 0.0);
+        let rest = scene.bricks.get(1..).unwrap_or_default();
+        let first_clear = loaded || clear(&scene.bricks[0]);
+        if !loader_fits(&loader) || !first_clear || !rest.iter().all(clear) {
+            continue;
+        }
+        scene.loader = loader;
+        if loaded || scene.bricks[0].status == BrickStatus::Held {
+            hold(&mut scene.bricks[0], &loader);
+        }
+        return Ok(scene);
+    }
+    Err(SimError::NoRoom { family: scene.family, tries: TRIES })
+}
+
+/// The scene's loader somewhere else: anywhere, before a brick, before the box, at a wall, or where it was.
+fn disturbed(scene: &Scene, rng: &mut Rng) -> LoaderState {
+    let mut loader = scene.loader;
+    match rng.random_range(0..5) {
+        0 => {
+            loader.x_m = rng.random_range(-7.4..7.4);
+            loader.z_m = rng.random_range(-7.4..7.4);
+            loader.heading_rad = rng.random_range(-PI..PI);
+        }
+        1 => {
+            let [x, _, z] = scene.bricks[0].position_m;
+            let (distance, from) = (rng.random_range(1.7..4.0), rng.random_range(-PI..PI));
+            loader.x_m = x - distance * from.cos();
+            loader.z_m = z - distance * from.sin();
+            loader.heading_rad = wrap_rad(from + rng.random_range(-0.6..0.6));
+        }
+        2 => {
+            let (distance, from): (f32, f32) = (rng.random_range(2.0..4.5), rng.random_range(-0.5..FRAC_PI_2 + 0.5));
+            loader.x_m = BOX_CENTRE_M + distance * from.cos();
+            loader.z_m = BOX_CENTRE_M + distance * from.sin();
+            loader.heading_rad = wrap_rad(from + PI + rng.random_range(-0.6..0.6));
+        }
+        3 => {
+            let (x, z, heading) = at_wall(rng, 0.0, 0.7);
+            (loader.x_m, loader.z_m, loader.heading_rad) = (x, z, heading);
+        }
+        _ => {}
+    }
+    let half = |rng: &mut Rng| rng.random_range(0..2) == 0;
+    loader.lift_m = if half(rng) { 0.0 } else { rng.random_range(0.0..LIFT_MAX_M) };
+    loader.tilt = if half(rng) { 0.0 } else { rng.random_range(-1.0..1.0) };
+    loader.speed_mps = rng.random_range(-0.8..1.2);
+    loader.steering_rad = rng.random_range(-STEERING_MAX_RAD..STEERING_MAX_RAD);
+    loader
+}
+
+impl LoaderStart {
+    fn draw(&self, rng: &mut Rng) -> LoaderState {
+        let (x_m, z_m, heading_rad) = match self.place {
+            LoaderPlace::Floor => (
+                between(rng, [-self.half_m, self.half_m]),
+                between(rng, [-self.half_m, self.half_m]),
+                rng.random_range(-PI..PI),
+            ),
+            LoaderPlace::FacingWall => {
+                let gap_m = between(rng, self.gap_m);
+                at_wall(rng, gap_m, self.yaw_rad)
+            }
+            LoaderPlace::Pocket => {
+                let along = -WALL_M + BUCKET_LIP_M + between(rng, self.gap_m);
+                let across = -0.5 * (WALL_M - BOX_CENTRE_M + BOX_HALF_M) + between(rng, [-0.04, 0.04]);
+                let yaw = between(rng, [-self.yaw_rad, self.yaw_rad]);
+                if rng.random_range(0..2) == 0 {
+                    (along, across, wrap_rad(PI + yaw))
+                } else {
+                    (across, along, -FRAC_PI_2 + yaw)
+                }
+            }
+            LoaderPlace::BeforeBox => {
+                let (distance, from) = (between(rng, self.distance_m), between(rng, [-0.3, FRAC_PI_2 + 0.3]));
+                let yaw = between(rng, [-self.yaw_rad, self.yaw_rad]);
+                (BOX_CENTRE_M + distance * from.cos(), BOX_CENTRE_M + distance * from.sin(), wrap_rad(from + PI + yaw))
+            }
+        };
+        let (lift_m, tilt) = (between(rng, self.lift_m), between(rng, self.tilt));
+        LoaderState { x_m, z_m, heading_rad, lift_m, tilt, ..LoaderState::default() }
+    }
+}
+
+/// A pose before one of the four walls with this gap before the lip when square on.
+fn at_wall(rng: &mut Rng, gap_m: f32, yaw_rad: f32) -> (f32, f32, f32) {
+    let depth = WALL_M - BUCKET_LIP_M - gap_m - rng.random_range(0.0..0.25);
+    let along = rng.random_range(-6.5..6.5);
+    let yaw = between(rng, [-yaw_rad, yaw_rad]);
+    match rng.random_range(0..4) {
+        0 => (depth, along, yaw),
+        1 => (along, depth, FRAC_PI_2 + yaw),
+        2 => (-depth, along, wrap_rad(PI + yaw)),
+        _ => (along, -depth, -FRAC_PI_2 + yaw),
+    }
+}
+
+impl BrickPlace {
+    /// `None` when the place refers to a brick that is not there.
+    fn draw(self, loader: &LoaderState, others: &[BrickState], rng: &mut Rng) -> Option<BrickState> {
+        let half_extents_m = SHAPES_M[rng.random_range(0..SHAPES_M.len())];
+        let mut turn = rng.random_range(-PI..PI);
+        let side = |rng: &mut Rng| if rng.random_range(0..2) == 0 { -1.0 } else { 1.0 };
+        let (x, z) = match self {
+            BrickPlace::Floor { half_m } => (between(rng, [-half_m, half_m]), between(rng, [-half_m, half_m])),
+            BrickPlace::Wall { gap_m } => {
+                let (across, along) = (side(rng) * (WALL_M - between(rng, gap_m)), rng.random_range(-7.0..7.0));
+                if rng.random_range(0..2) == 0 { (across, along) } else { (along, across) }
+            }
+            BrickPlace::Corner { gap_m } => {
+                (side(rng) * (WALL_M - between(rng, gap_m)), side(rng) * (WALL_M - between(rng, gap_m)))
+            }
+            BrickPlace::BesideBox { gap_m } => {
+                let (across, along) = (BOX_CENTRE_M + BOX_HALF_M + between(rng, gap_m), between(rng, [-6.6, -5.2]));
+                if rng.random_range(0..2) == 0 { (across, along) } else { (along, across) }
+            }
+            BrickPlace::BeforeBox { distance_m } => {
+                around_box(between(rng, distance_m), rng.random_range(-0.2..FRAC_PI_2 + 0.2))
+            }
+            BrickPlace::FarFromBox { distance_m } => {
+                around_box(between(rng, distance_m), rng.random_range(0.0..FRAC_PI_2))
+            }
+            BrickPlace::Behind { distance_m } => {
+                let from = loader.heading_rad + PI + rng.random_range(-0.6..0.6);
+                let distance = between(rng, distance_m);
+                (loader.x_m + distance * from.cos(), loader.z_m + distance * from.sin())
+            }
+            BrickPlace::Held => (loader.x_m, loader.z_m),
+            BrickPlace::Touching => {
+                let first = others.get(rng.random_range(0..others.len().max(1)))?;
+                let reach = first.half_extents_m[0] + half_extents_m[0] + 0.01;
+                turn = -2.0 * first.rotation[1].atan2(first.rotation[3]);
+                let from = turn + FRAC_PI_2 * f32::from(rng.random_range(0..4_u8));
+                (first.position_m[0] + reach * from.cos(), first.position_m[2] + reach * from.sin())
+            }
+            BrickPlace::Cluster { radius_m } => {
+                let first = others.first()?;
+                let (radius, from) = (rng.random_range(0.3..radius_m.max(0.31)), rng.random_range(-PI..PI));
+                (first.position_m[0] + radius * from.cos(), first.position_m[2] + radius * from.sin())
+            }
+        };
+        let (sin, cos) = (-0.5 * turn).sin_cos();
+        let mut brick = BrickState {
+            position_m: [x, half_extents_m[1], z],
+            rotation: [0.0, sin, 0.0, cos],
+            half_extents_m,
+            colour: rng.random_range(0..COLOURS),
+            status: BrickStatus::Free,
+        };
+        if self == BrickPlace::Held {
+            hold(&mut brick, loader);
+        }
+        Some(brick)
+    }
+}
+
+fn around_box(distance_m: f32, from_rad: f32) -> (f32, f32) {
+    (BOX_CENTRE_M + distance_m * from_rad.cos(), BOX_CENTRE_M + distance_m * from_rad.sin())
+}
+
+fn hold(brick: &mut BrickState, loader: &LoaderState) {
+    brick.status = BrickStatus::Held;
+    carry(loader, &Pose::translation(0.5 * (BUCKET_LIP_M - BUCKET_BACK_M), brick.half_extents_m[1], 0.0), brick);
+}
+
+fn between(rng: &mut Rng, [low, high]: [f32; 2]) -> f32 {
+    if high > low { rng.random_range(low..high) } else { low }
+}
+
+fn check_count(bricks: usize) -> Result<(), SimError> {
+    if (1..=BRICKS_MAX).contains(&bricks) { Ok(()) } else { Err(SimError::BrickCount(bricks)) }
+}
+
+fn loader_fits(loader: &LoaderState) -> bool {
+    let pose = GroundPose::of(loader);
+    let over = lowest_point(loader.lift_m, loader.tilt) > OVER_BOX_M;
+    let low_enough = lowest_point(loader.lift_m, loader.tilt) >= -0.001;
+    low_enough && pose.clearance(over) > 0.0 && pose.body_box_clearance() > 0.0
+}
+
+fn overlaps_loader(brick: &BrickState, loader: &LoaderState, margin_m: f32) -> bool {
+    let (forward, left) = GroundPose::of(loader).local(brick.position_m[0], brick.position_m[2]);
+    let radius = brick.half_extents_m[0].hypot(brick.half_extents_m[2]) + margin_m;
+    let front = if loader.lift_m > 0.4 { BUCKET_BACK_M } else { BUCKET_LIP_M };
+    forward > BODY_REAR_M - radius && forward < front + radius && left.abs() < super::footprint::HALF_WIDTH_M + radius
+}
+
+/// Inside the walls, off the box and its corridors, off the loader, not in another brick.
+fn brick_fits(brick: &BrickState, place: BrickPlace, loader: &LoaderState, others: &[BrickState]) -> bool {
+    if place == BrickPlace::Held {
+        return true;
+    }
+    let [x, _, z] = brick.position_m;
+    let [a, _, b] = brick.half_extents_m;
+    let turn = -2.0 * brick.rotation[1].atan2(brick.rotation[3]);
+    let (sin, cos) = (turn.sin().abs(), turn.cos().abs());
+    let (reach_x, reach_z) = (a * cos + b * sin + 0.005, a * sin + b * cos + 0.005);
+    if x.abs() + reach_x > WALL_M || z.abs() + reach_z > WALL_M {
+        return false;
+    }
+    let face = BOX_CENTRE_M + BOX_HALF_M;
+    let behind_face = x < face + reach_x && z < face + reach_z;
+    let in_corridor_mouth = x < face + 0.3 && z < -6.9 || z < face + 0.3 && x < -6.9;
+    if behind_face || in_corridor_mouth || overlaps_loader(brick, loader, 0.05) {
+        return false;
+    }
+    others.iter().all(|other| {
+        let distance = (other.position_m[0] - x).hypot(other.position_m[2] - z);
+        let room = if place == BrickPlace::Touching { 0.3 } else { other.half_extents_m[0] + a + 0.12 };
+        distance > room
+    })
+}

@@ -1,0 +1,173 @@
+//! Turns of agents' brains, and what agents hand to each other. A hand-off is a typed row, not a chat message, so two
+//! agents cannot talk each other round in circles.
+
+use super::column::{Json, MaybeMillis, Millis, ms};
+use super::mailbox::insert_mail;
+use super::{Change, MailKind, Store, StoreError};
+use crate::base::{LoopId, MailId, Timestamp, TurnId};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// One turn.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TurnRow {
+    /// Its number.
+    pub id: TurnId,
+    /// Whose turn it is.
+    pub agent: String,
+    /// What kind of brain thinks: `playbook`, `openai`, `anthropic`.
+    pub brain: String,
+    /// Which model; for the playbook its version.
+    pub model: String,
+    /// The mail it deals with.
+    pub mail: Option<MailId>,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// How it ended.
+    pub outcome: Option<String>,
+    /// How many tools it called.
+    pub tool_calls: u32,
+    /// What was said and called; `null` until it ended.
+    pub transcript: Value,
+}
+
+/// One hand-off.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct HandoffRow {
+    /// Its number.
+    pub id: i64,
+    /// The loop it belongs to.
+    pub loop_id: Option<LoopId>,
+    /// Who hands over.
+    pub from_agent: String,
+    /// Who takes it.
+    pub to_agent: String,
+    /// What it is.
+    pub kind: String,
+    /// Its content; its shape depends on the kind.
+    pub payload: Value,
+    /// When it was handed over.
+    pub created_at: Timestamp,
+}
+
+/// Something to hand over.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewHandoff {
+    /// The loop it belongs to.
+    pub loop_id: Option<LoopId>,
+    /// Who hands over.
+    pub from_agent: String,
+    /// Who takes it.
+    pub to_agent: String,
+    /// What it is.
+    pub kind: String,
+    /// Its content.
+    pub payload: Value,
+}
+
+impl Store {
+    /// Begins a turn.
+    pub async fn begin_turn(
+        &self,
+        agent: &str,
+        brain: &str,
+        model: &str,
+        mail: Option<MailId>,
+        at: Timestamp,
+    ) -> Result<TurnId, StoreError> {
+        let done = sqlx::query!(
+            "INSERT INTO turns (agent, brain, model, mail_id, started_at) VALUES (?, ?, ?, ?, ?)",
+            agent,
+            brain,
+            model,
+            mail,
+            ms(at)
+        )
+        .execute(&self.writer)
+        .await?;
+        self.changed(Change::Agent);
+        Ok(TurnId(done.last_insert_rowid()))
+    }
+
+    /// Ends a turn. A turn that ended keeps its first end.
+    pub async fn end_turn(
+        &self,
+        id: TurnId,
+        outcome: &str,
+        tool_calls: u32,
+        transcript: &Value,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        sqlx::query!(
+            "UPDATE turns SET ended_at = ?, outcome = ?, tool_calls = ?, transcript = ? WHERE id = ? AND ended_at IS NULL",
+            ms(at),
+            outcome,
+            tool_calls,
+            transcript.to_string(),
+            id
+        )
+        .execute(&self.writer)
+        .await?;
+        self.changed(Change::Agent);
+        Ok(())
+    }
+
+    /// The newest turns of an agent, or of all; newest first.
+    pub async fn turns(&self, agent: Option<&str>, limit: u32) -> Result<Vec<TurnRow>, StoreError> {
+        let rows = sqlx::query_as!(
+            TurnRow,
+            r#"SELECT id AS "id!: TurnId", agent AS "agent!", brain AS "brain!", model AS "model!",
+                mail_id AS "mail?: MailId", started_at AS "started_at!: Millis", ended_at AS "ended_at!: MaybeMillis",
+                outcome, tool_calls AS "tool_calls!: u32", transcript AS "transcript!: Json"
+            FROM turns WHERE ?1 IS NULL OR agent = ?1 ORDER BY id DESC LIMIT ?2"#,
+            agent,
+            limit
+        );
+        Ok(rows.fetch_all(&self.reader).await?)
+    }
+
+    /// Hands something to a colleague, by a row and by mail. False when the same `dedup` was handed over before.
+    pub async fn hand_off(&self, new: &NewHandoff, dedup: &str, at: Timestamp) -> Result<bool, StoreError> {
+        let mut tx = self.immediate().await?;
+        let done = sqlx::query!(
+            "INSERT INTO handoffs (dedup, loop_id, from_agent, to_agent, kind, payload, created_at)
+            VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (dedup) DO NOTHING",
+            dedup,
+            new.loop_id,
+            new.from_agent,
+            new.to_agent,
+            new.kind,
+            new.payload.to_string(),
+            ms(at)
+        )
+        .execute(&mut *tx)
+        .await?;
+        let is_new = done.rows_affected() == 1;
+        if is_new {
+            let id = done.last_insert_rowid();
+            let payload = json!({
+                "handoff": id, "loop": new.loop_id, "from": new.from_agent, "kind": new.kind, "payload": new.payload,
+            });
+            insert_mail(&mut tx, &new.to_agent, MailKind::Handoff, &payload, &format!("handoff-{id}"), at).await?;
+        }
+        tx.commit().await?;
+        if is_new {
+            self.changed(Change::Mailbox);
+        }
+        Ok(is_new)
+    }
+
+    /// The newest hand-offs, newest first.
+    pub async fn handoffs(&self, limit: u32) -> Result<Vec<HandoffRow>, StoreError> {
+        let rows = sqlx::query_as!(
+            HandoffRow,
+            r#"SELECT id AS "id!", loop_id AS "loop_id?: LoopId", from_agent AS "from_agent!", to_agent AS "to_agent!",
+                kind AS "kind!", payload AS "payload!: Json", created_at AS "created_at!: Millis"
+            FROM handoffs ORDER BY id DESC LIMIT ?"#,
+            limit
+        );
+        Ok(rows.fetch_all(&self.reader).await?)
+    }
+}
