@@ -36,9 +36,13 @@ pub(super) struct Shadow {
     pub strength: f32,
 }
 
-/// Sky or studio, everywhere.
+/// Sky or studio, on every row that is not floor from end to end.
 pub(super) fn paint_sky(canvas: &mut Canvas, view: &View) {
     for row in 0..canvas.height {
+        let floor = GroundRow::new(view, row).and_then(|ground| ground.inside_arena(canvas.width));
+        if floor == Some((0, canvas.width)) {
+            continue;
+        }
         let colour = if view.in_cab {
             let slope = view.forward[1] + (row as f32 + 0.5 - view.centre.1) / view.focal * view.down[1];
             blend(SKY_LOW, SKY_HIGH, (slope * 4.0).clamp(0.0, 1.0))
@@ -65,11 +69,11 @@ pub(super) fn paint_walls(canvas: &mut Canvas, view: &View) {
             canvas.paint(view, &area, |_, _, span| span.fill(packed));
         };
         let width = 2.0 * WALL_M / PANELS_PER_WALL as f32;
-        for panel in 0..PANELS_PER_WALL {
+        // Every strip begins below the floor, so that no gap opens between the two.
+        strip(-WALL_M, WALL_M, -0.2, WALL_HEIGHT_M, lit);
+        for panel in (1..PANELS_PER_WALL).step_by(2) {
             let from = -WALL_M + panel as f32 * width;
-            let brightness = if panel % 2 == 0 { 1.0 } else { 0.93 };
-            // Below the floor, so that no gap opens between the two.
-            strip(from, from + width, -0.2, WALL_HEIGHT_M, scaled(lit, brightness));
+            strip(from, from + width, -0.2, WALL_HEIGHT_M, scaled(lit, 0.93));
         }
         strip(-WALL_M, WALL_M, -0.2, 0.12, scaled(lit, 0.72));
         strip(-WALL_M, WALL_M, WALL_HEIGHT_M - 0.09, WALL_HEIGHT_M, scaled(lit, 1.16));
@@ -121,6 +125,7 @@ pub(super) fn paint_shadow(canvas: &mut Canvas, view: &View, shadow: &Shadow) {
     let (u, v) = (shadow.pose.axes[0], shadow.pose.axes[2]);
     let origin = shadow.pose.origin;
     let per_m = 1.0 / shadow.blur_m.max(1e-3);
+    const SHIFT: f32 = 8_388_608.0;
     canvas.paint(view, &area, |row, start, span| {
         let Some(ground) = GroundRow::new(view, row) else { return };
         let along = |axis: V3| {
@@ -128,18 +133,18 @@ pub(super) fn paint_shadow(canvas: &mut Canvas, view: &View, shadow: &Shadow) {
             let step = ground.step[0] * axis[0] + ground.step[1] * axis[2];
             (base + step * start as f32, step)
         };
-        let ((mut p, step_p), (mut q, step_q)) = (along(u), along(v));
-        for sample in span {
+        let ((p_start, step_p), (q_start, step_q)) = (along(u), along(v));
+        for (i, sample) in (0_i32..).zip(span) {
+            let (p, q) = (p_start + step_p * i as f32, q_start + step_q * i as f32);
             let cover_p = (0.5 + (shadow.half_m.0 - p.abs()) * per_m).clamp(0.0, 1.0);
             let cover_q = (0.5 + (shadow.half_m.1 - q.abs()) * per_m).clamp(0.0, 1.0);
             let cover = cover_p * cover_q;
             let smooth = cover * cover * (3.0 - 2.0 * cover);
-            let keep = (256.0 - 256.0 * shadow.strength * smooth) as u32;
-            let red_blue = ((*sample & 0x00ff_00ff) * keep >> 8) & 0x00ff_00ff;
-            let green = ((*sample & 0x0000_ff00) * keep >> 8) & 0x0000_ff00;
+            // Whole numbers are the low digits of a float near 2²³: a cast would be checked, and not vectorised.
+            let keep = (SHIFT + 256.0 - 256.0 * shadow.strength * smooth).to_bits() & 0x1ff;
+            let red_blue = (((*sample & 0x00ff_00ff) * keep) >> 8) & 0x00ff_00ff;
+            let green = (((*sample & 0x0000_ff00) * keep) >> 8) & 0x0000_ff00;
             *sample = red_blue | green;
-            p += step_p;
-            q += step_q;
         }
     });
 }

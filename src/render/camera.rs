@@ -87,7 +87,7 @@ impl Camera {
         let out = WALL_M + 0.2;
         for (x, z) in [(-out, -out), (-out, out), (out, -out), (out, out)] {
             for y in [0.0, WALL_HEIGHT_M] {
-                let (px, py) = view.project(view.to_camera([x, y, z]));
+                let (px, py) = view.project(view.camera_axes([x, y, z]));
                 for (side, value) in [px, py].into_iter().enumerate() {
                     low[side] = low[side].min(value / self.samples as f32);
                     high[side] = high[side].max(value / self.samples as f32);
@@ -147,7 +147,7 @@ impl View {
     }
 
     /// A point of the world in camera axes.
-    pub fn to_camera(&self, p: V3) -> V3 {
+    pub fn camera_axes(&self, p: V3) -> V3 {
         let d = sub(p, self.eye);
         [dot(d, self.right), dot(d, self.down), dot(d, self.forward)]
     }
@@ -166,8 +166,8 @@ impl View {
 
     /// Whether a ball may be in the picture. Never says no wrongly.
     pub fn may_see(&self, centre: V3, radius_m: f32) -> bool {
-        let c = self.to_camera(centre);
-        if !(c[2] + radius_m > NEAR_M) {
+        let c = self.camera_axes(centre);
+        if c[2] + radius_m <= NEAR_M || c[2].is_nan() {
             return false;
         }
         // Distance to the four side planes of the pyramid of sight.
@@ -187,12 +187,12 @@ mod tests {
     #[test]
     fn the_cab_sees_the_floor_ahead_and_left_is_left() {
         let view = View::new(&Camera::cab(96, 72), &LoaderState::default());
-        let ahead = view.project(view.to_camera([4.0, 0.0, 0.0]));
+        let ahead = view.project(view.camera_axes([4.0, 0.0, 0.0]));
         assert!((ahead.0 - 96.0).abs() < 1e-3 && (0.0..144.0).contains(&ahead.1), "{ahead:?}");
-        let left = view.project(view.to_camera([4.0, 0.0, 1.0]));
+        let left = view.project(view.camera_axes([4.0, 0.0, 1.0]));
         assert!(left.0 < ahead.0);
         // The lowered bucket's lip is in the picture.
-        let lip = view.project(view.to_camera([crate::sim::geometry::BUCKET_LIP_M, 0.0, 0.0]));
+        let lip = view.project(view.camera_axes([crate::sim::geometry::BUCKET_LIP_M, 0.0, 0.0]));
         assert!((0.0..144.0).contains(&lip.1), "{lip:?}");
     }
 

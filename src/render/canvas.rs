@@ -103,7 +103,7 @@ impl Canvas {
         let Some(&first) = face.corners().first() else { return };
         // Camera-axes plane n·p = d; d < 0 exactly when the eye is before the face.
         let offset = dot(normal, sub(first, view.eye));
-        if !(offset < -1e-6) {
+        if offset >= -1e-6 || offset.is_nan() {
             return;
         }
         let n = [dot(normal, view.right), dot(normal, view.down), dot(normal, view.forward)];
@@ -117,13 +117,15 @@ impl Canvas {
                 continue;
             }
             let line = row * self.width;
-            let mut near = at_origin + per_row * row as f32 + per_column * start as f32;
+            let at_start = at_origin + per_row * row as f32 + per_column * start as f32;
             let colours = &mut self.colour[line + start..line + end];
             let depths = &mut self.nearness[line + start..line + end];
+            let mut near = at_start;
             for (c, z) in colours.iter_mut().zip(depths) {
-                let wins = near > *z;
-                *c = if wins { colour } else { *c };
-                *z = if wins { near } else { *z };
+                if near > *z {
+                    *c = colour;
+                    *z = near;
+                }
                 near += per_column;
             }
         }
@@ -143,7 +145,7 @@ impl Canvas {
 
     /// Projects, and writes each row's ends; the rows covered, if any.
     fn trace(&mut self, view: &View, polygon: &Polygon) -> Option<(usize, usize)> {
-        let seen = polygon.map(|p| view.to_camera(p)).clipped(2, NEAR_M);
+        let seen = polygon.map(|p| view.camera_axes(p)).clipped(2, NEAR_M);
         if seen.len < 3 {
             return None;
         }

@@ -52,7 +52,7 @@ pub fn success_chart(points: &[SuccessPoint], target: Option<f64>) -> Result<Vec
             plot.proportion(sheet, *x, point.success, (shown.len(), std::ptr::eq(*point, newest)))?;
         }
         let every = shown.len().div_ceil(12);
-        for (i, point) in shown.iter().enumerate().filter(|(i, _)| (shown.len() - 1 - i) % every == 0) {
+        for (i, point) in shown.iter().enumerate().filter(|(i, _)| (shown.len() - 1 - i).is_multiple_of(every)) {
             let (x, _) = plot.at(i as f64, 0.0);
             sheet.text((x, 488.0), Align::Centre, TICK, &point.loop_number.to_string())?;
         }
@@ -105,7 +105,10 @@ pub fn training_chart(losses: &[LossPoint], canaries: &[CanaryPoint]) -> Result<
         match finite.last() {
             Some(last) => {
                 let warning = if broken > 0 { format!(" · {broken} values were not numbers") } else { String::new() };
-                subline(sheet, &format!("loss {:.4} after {} samples{warning}", last.loss, short_count(last.samples as f64)))?;
+                subline(
+                    sheet,
+                    &format!("loss {:.4} after {} samples{warning}", last.loss, short_count(last.samples as f64)),
+                )?;
                 draw_losses(sheet, upper, &finite)?;
             }
             None => empty(sheet, &upper, "no training step yet")?,
@@ -183,7 +186,14 @@ pub fn failure_chart(counts: &[FailureCount]) -> Result<Vec<u8>, ReportError> {
     picture(WIDTH, height, |sheet| {
         headline(sheet, "Why it failed")?;
         let Some(longest) = bars.iter().map(|(_, count)| *count).max() else {
-            let plot = Plot { left: 36.0, right: 925.0, top: 130.0, bottom: height as f32 - 30.0, x: (0.0, 1.0), y: (0.0, 1.0) };
+            let plot = Plot {
+                left: 36.0,
+                right: 925.0,
+                top: 130.0,
+                bottom: height as f32 - 30.0,
+                x: (0.0, 1.0),
+                y: (0.0, 1.0),
+            };
             return empty(sheet, &plot, "no failed rollout");
         };
         subline(sheet, &if total == 1 { "1 failed rollout".to_owned() } else { format!("{total} failed rollouts") })?;
@@ -272,7 +282,18 @@ mod tests {
 
     #[test]
     fn rare_classes_are_summed_up_and_ties_are_ordered() {
-        let counts = failures(&[("b", 5), ("a", 5), ("c", 9), ("d", 0), ("e", 1), ("f", 1), ("g", 1), ("h", 1), ("i", 1), ("j", 2)]);
+        let counts = failures(&[
+            ("b", 5),
+            ("a", 5),
+            ("c", 9),
+            ("d", 0),
+            ("e", 1),
+            ("f", 1),
+            ("g", 1),
+            ("h", 1),
+            ("i", 1),
+            ("j", 2),
+        ]);
         let bars = largest_first(&counts);
         let shown: Vec<String> = bars.iter().map(|(class, count)| format!("{class} {count}")).collect();
         assert_eq!(shown, ["c 9", "a 5", "b 5", "j 2", "e 1", "f 1", "g 1", "all others 2"]);

@@ -117,7 +117,8 @@ fn warmth(points: &[&FailurePoint]) -> Vec<f32> {
         let row = (WALL_M - point.z_m) / size_m - 0.5;
         let (near_column, near_row) = (column.round() as i32, row.round() as i32);
         for r in near_row.saturating_sub(reach).max(0)..=near_row.saturating_add(reach).min(CELLS as i32 - 1) {
-            for c in near_column.saturating_sub(reach).max(0)..=near_column.saturating_add(reach).min(CELLS as i32 - 1) {
+            for c in near_column.saturating_sub(reach).max(0)..=near_column.saturating_add(reach).min(CELLS as i32 - 1)
+            {
                 let (dx, dz) = ((c as f32 - column) * size_m, (r as f32 - row) * size_m);
                 cells[r as usize * CELLS + c as usize] += (-(dx * dx + dz * dz) / (2.0 * WARMTH_M * WARMTH_M)).exp();
             }
@@ -142,7 +143,12 @@ fn draw_legend(sheet: &Sheet, classes: &[(String, u64)]) -> Result<(), ReportErr
     for (i, (class, count)) in classes.iter().enumerate() {
         let y = FLOOR_PX.1 + 24.0 + 74.0 * i as f32;
         sheet.dot((left + 8.0, y), 9.0, colour_of(classes, class))?;
-        sheet.text_within((left + 28.0, y), WIDTH as f32 - left - 44.0, Type { size_px: 26.0, bold: false, colour: INK }, class)?;
+        sheet.text_within(
+            (left + 28.0, y),
+            WIDTH as f32 - left - 44.0,
+            Type { size_px: 26.0, bold: false, colour: INK },
+            class,
+        )?;
         sheet.text((left + 28.0, y + 33.0), Align::Left, TICK, &count.to_string())?;
     }
     Ok(())

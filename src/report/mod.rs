@@ -10,9 +10,7 @@ mod run_report;
 mod sheet;
 mod table;
 
-pub use charts::{
-    CanaryPoint, FailureCount, LossPoint, SuccessPoint, failure_chart, success_chart, training_chart,
-};
+pub use charts::{CanaryPoint, FailureCount, LossPoint, SuccessPoint, failure_chart, success_chart, training_chart};
 pub use heat_map::{FailurePoint, heat_map};
 pub use run_report::{RunReport, run_report_markdown};
 pub use table::{LoopLine, TABLE_COLUMNS, loops_table};

@@ -192,8 +192,14 @@ mod tests {
 
     #[test]
     fn an_empty_run_is_reported_too() {
-        let report =
-            RunReport { loops: vec![], failures: vec![], artefacts: vec![], versions: vec![], ending: None, ..report() };
+        let report = RunReport {
+            loops: vec![],
+            failures: vec![],
+            artefacts: vec![],
+            versions: vec![],
+            ending: None,
+            ..report()
+        };
         let text = run_report_markdown(&report);
         for line in ["No loop has run yet.", "No failed rollout.", "Nothing was made.", "not yet, still running"] {
             assert!(text.contains(line), "{line} is missing in:\n{text}");

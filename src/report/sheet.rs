@@ -110,11 +110,12 @@ impl Sheet<'_> {
     pub fn line(&self, from: (f32, f32), to: (f32, f32), width: f32, colour: impl Color) -> Result<(), ReportError> {
         let (dx, dy) = (to.0 - from.0, to.1 - from.1);
         let length = (dx * dx + dy * dy).sqrt();
-        if !(length > 0.0) {
+        if length <= 0.0 || length.is_nan() {
             return Ok(());
         }
         let (nx, ny) = (-dy / length * 0.5 * width, dx / length * 0.5 * width);
-        let corners = [(from.0 + nx, from.1 + ny), (to.0 + nx, to.1 + ny), (to.0 - nx, to.1 - ny), (from.0 - nx, from.1 - ny)];
+        let corners =
+            [(from.0 + nx, from.1 + ny), (to.0 + nx, to.1 + ny), (to.0 - nx, to.1 - ny), (from.0 - nx, from.1 - ny)];
         self.polygon(&corners, colour)
     }
 
