@@ -149,6 +149,9 @@ impl Agent {
         let begun = self.now();
         let turn_id =
             store.begin_turn(&self.caller.agent, self.brain.kind(), self.brain.model(), Some(mail.id), begun).await?;
+        if self.brain.kind() == BrainKind::Playbook.as_str() {
+            self.deps.tools.ledger.book_playbook_turn(&self.caller.agent, turn_id).await?;
+        }
         let loop_id = self.loop_of(&mail.payload).await?;
         let cause = format!("mail-{}", mail.id);
         let ctx = ToolContext::new(

@@ -4,8 +4,8 @@
 //! its bounds, and comes back with the answers. So the playbook and a language model are the same to everything else.
 
 use crate::base::{LoopId, Persona, TurnId};
+use crate::llm::ToolSpec;
 use crate::store::{MailRow, MessageRow};
-use crate::tools::ToolSpec;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -8,8 +8,10 @@ mod actor;
 mod brain;
 mod config;
 mod exchange_guard;
+mod model_brain;
 mod playbook;
 mod prompt;
+mod providers;
 mod team;
 mod turn;
 
@@ -17,11 +19,14 @@ pub use actor::{Agent, AgentDeps};
 pub use brain::{Brain, BrainError, Exchange, Step, ToolCall, TurnInput};
 pub use config::{AgentConfig, BrainKind, CHANNELS, RosterError, check_roster, default_roster};
 pub use exchange_guard::ExchangeGuard;
+pub use model_brain::ModelBrain;
 pub use playbook::PlaybookBrain;
 pub use prompt::{PromptError, Prompts};
+pub use providers::{AnthropicProvider, BrainUnavailable, Keys, OpenAiApi, OpenAiProvider, Providers, model_brains};
 pub use team::{Brains, Team};
 pub use turn::TurnLimits;
 
+use crate::ledger::LedgerError;
 use crate::store::StoreError;
 use crate::tools::ToolError;
 
@@ -39,7 +44,13 @@ pub enum AgentError {
         /// What broke.
         source: ToolError,
     },
+    /// The ledger did not answer.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// A roster that cannot work.
     #[error(transparent)]
     Roster(#[from] RosterError),
 }
+
+#[cfg(test)]
+mod tests;

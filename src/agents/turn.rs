@@ -21,7 +21,7 @@ pub struct TurnLimits {
     pub rounds: u32,
     /// Tool calls in all. Default 24.
     pub tool_calls: u32,
-    /// Seconds for the whole turn. Default 120.
+    /// Seconds for the whole turn. Default 300: several answers of a slow model.
     pub seconds: u64,
     /// Seconds for one tool call. Default 60: work that takes longer is a job.
     pub tool_seconds: u64,
@@ -29,7 +29,7 @@ pub struct TurnLimits {
 
 impl Default for TurnLimits {
     fn default() -> Self {
-        Self { rounds: 8, tool_calls: 24, seconds: 120, tool_seconds: 60 }
+        Self { rounds: 8, tool_calls: 24, seconds: 300, tool_seconds: 60 }
     }
 }
 

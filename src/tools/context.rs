@@ -1,6 +1,8 @@
 //! What a tool is given besides its arguments: the rooms it works with and on whose behalf it is called.
 
+use crate::artifacts::Artifacts;
 use crate::base::{Clock, LoopId, Persona, Timestamp, TurnId};
+use crate::ledger::Ledger;
 use crate::store::{Attachment, Store};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +12,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct ToolDeps {
     /// Rows.
     pub store: Store,
+    /// Files.
+    pub artifacts: Artifacts,
+    /// Money.
+    pub ledger: Ledger,
     /// The time.
     pub clock: Arc<dyn Clock>,
 }

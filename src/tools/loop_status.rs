@@ -2,6 +2,7 @@
 
 use super::{Callers, Tool, ToolContext, ToolError, ToolOutput, read_arguments, schema_of};
 use crate::cycle::summary::{LoopSummary, MissionSummary, mission_summary};
+use crate::report::{FailureCount, LoopLine, loops_table};
 use crate::store::{Store, StoreError};
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -77,8 +78,29 @@ fn card(summary: &MissionSummary) -> Value {
         })),
         "dollars": summary.spent.to_string(),
         "earlier_loops": earlier,
+        "table": loops_table(&lines(&summary.loops[earlier..])),
         "loops": summary.loops.iter().skip(earlier).map(loop_card).collect::<Vec<_>>(),
     })
+}
+
+/// The loops as the report's table shows them.
+fn lines(loops: &[LoopSummary]) -> Vec<LoopLine> {
+    let line = |one: &LoopSummary| LoopLine {
+        number: one.number,
+        episodes: one.episodes,
+        samples: one.samples,
+        minutes: one.minutes,
+        success_per_scene: one.scenes.unwrap_or_default(),
+        success_per_brick: one.bricks.unwrap_or_default(),
+        failures: one
+            .failures
+            .iter()
+            .map(|(class, count)| FailureCount { class: class.clone(), count: *count })
+            .collect(),
+        spent: one.spent,
+        promoted: one.promoted.unwrap_or(false),
+    };
+    loops.iter().map(line).collect()
 }
 
 fn loop_card(one: &LoopSummary) -> Value {

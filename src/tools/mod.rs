@@ -7,6 +7,7 @@
 
 mod agent_ages;
 mod arguments;
+mod charts;
 mod context;
 mod cost_summary;
 mod hand_off;
@@ -17,14 +18,17 @@ mod read_decision;
 mod read_evaluation;
 mod read_job;
 mod registry;
+mod success_chart;
+mod training_chart;
 
+use crate::artifacts::ArtifactError;
 use crate::base::JobId;
 use crate::store::{Attachment, StoreError};
 use async_trait::async_trait;
 use serde_json::Value;
 
 pub use context::{Asker, Caller, ToolContext, ToolDeps};
-pub use registry::{Registry, ToolSpec};
+pub use registry::Registry;
 
 pub(crate) use arguments::{read_arguments, schema_of};
 pub(crate) use loop_status::state_card;
@@ -100,6 +104,12 @@ pub enum Fault {
     /// The store did not answer.
     #[error("store: {0}")]
     Store(#[from] StoreError),
+    /// An artefact could not be kept.
+    #[error("artefacts: {0}")]
+    Artifacts(#[from] ArtifactError),
+    /// A picture could not be drawn.
+    #[error("drawing: {0}")]
+    Drawing(String),
 }
 
 impl From<StoreError> for ToolError {

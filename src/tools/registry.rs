@@ -3,26 +3,16 @@
 use super::{Callers, Tool, ToolContext, ToolError, ToolOutput, tell};
 use super::{
     agent_ages, cost_summary, hand_off, loop_status, post_message, propose_plan, read_decision, read_evaluation,
-    read_job,
+    read_job, success_chart, training_chart,
 };
 use crate::base::Persona;
+use crate::llm::ToolSpec;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// In an agent's list of tools: everything its persona may call.
 const ALL_ALLOWED: &str = "*";
-
-/// A tool as it is shown to a model.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ToolSpec {
-    /// Its name.
-    pub name: String,
-    /// What it does.
-    pub description: String,
-    /// The JSON Schema of its arguments.
-    pub parameters: Value,
-}
 
 /// The tools of the program.
 #[derive(Clone)]
@@ -43,6 +33,8 @@ impl Registry {
             Arc::new(read_decision::ReadDecision),
             Arc::new(read_evaluation::ReadEvaluation),
             Arc::new(read_job::ReadJob),
+            Arc::new(success_chart::SuccessChart),
+            Arc::new(training_chart::TrainingChart),
         ];
         Self { tools: tools.into_iter().map(|tool| (tool.name(), tool)).collect() }
     }

@@ -160,6 +160,3 @@ fn calls(turn: &TurnInput, wanted: Vec<(&str, Value)>) -> Step {
 fn done(note: &str) -> Step {
     Step::Done(note.to_owned())
 }
-
-#[cfg(test)]
-pub(crate) mod tests;

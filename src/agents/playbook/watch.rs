@@ -1,7 +1,7 @@
 //! The watcher's rules: open the loop, report it, and say how the mission ended.
 
 use super::decisions::next_loop;
-use super::words::{duration, grouped, percent, plain, proportion, rate_and_interval, sentence};
+use super::words::{duration, percent, proportion, sentence};
 use super::{MISSION_CONTROL, REPORTS, calls, done, need, say_once};
 use crate::agents::brain::{Step, TurnInput};
 use serde_json::{Value, json};
@@ -115,7 +115,9 @@ fn report_text(card: &Value, job: &Value) -> String {
     if let Some(minutes) = this["first_number_minutes"].as_f64() {
         text += &format!("First closed-loop number after {}.\n", duration(minutes * 60.0));
     }
-    text += &table(card);
+    if let Some(table) = card["table"].as_str() {
+        text += &format!("```\n{table}```\n");
+    }
     if result["target_met"].as_bool() == Some(true) {
         text += "The target is met.\n";
     } else if let Some(next) = next_loop(&result["next"]) {
@@ -127,29 +129,4 @@ fn report_text(card: &Value, job: &Value) -> String {
         }
     }
     text.trim_end().to_owned()
-}
-
-/// All loops, one line each, in a block of fixed width: Discord shows no tables.
-fn table(card: &Value) -> String {
-    let mut text = String::from("```\nloop  episodes   samples   minutes  success (95 % interval)  cost      top failures\n");
-    for one in card["loops"].as_array().into_iter().flatten() {
-        let success = proportion(&one["scenes"]).map_or_else(|| "-".to_owned(), rate_and_interval);
-        let failures: Vec<_> = one["failures"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|pair| Some(format!("{} {}", plain(pair[0].as_str()?), pair[1].as_u64()?)))
-            .take(2)
-            .collect();
-        text += &format!(
-            "{:>4}  {:>8}  {:>8}  {:>8.1}  {success:<23}  {:<8}  {}\n",
-            one["number"].as_u64().unwrap_or(0),
-            grouped(one["episodes"].as_u64().unwrap_or(0)),
-            grouped(one["samples"].as_u64().unwrap_or(0)),
-            one["minutes"].as_f64().unwrap_or(0.0),
-            one["dollars"].as_str().unwrap_or("-"),
-            if failures.is_empty() { "-".to_owned() } else { failures.join(", ") },
-        );
-    }
-    text + "```\n"
 }

@@ -41,12 +41,6 @@ pub(super) fn proportion(value: &Value) -> Option<Proportion> {
     serde_json::from_value::<Proportion>(value.clone()).ok().filter(|p| p.trials > 0)
 }
 
-/// `31.5 % (24.2–40.0 %)`: a rate with its 95 % interval, for tables.
-pub(super) fn rate_and_interval(p: Proportion) -> String {
-    let (low, high) = p.wilson_95();
-    format!("{:.1} % ({:.1}–{:.1} %)", 100.0 * p.rate(), 100.0 * low, 100.0 * high)
-}
-
 /// `brick_at_wall` for people: `brick at wall`
 pub(super) fn plain(name: &str) -> String {
     name.replace(['_', '-'], " ")
@@ -74,7 +68,6 @@ mod tests {
         assert_eq!(percent(0.7), "70 %");
         assert_eq!(percent(0.125), "12.5 %");
         assert_eq!(bytes(118_400_000), "118 MB");
-        assert_eq!(rate_and_interval(Proportion::new(41, 130)), "31.5 % (24.2–40.0 %)");
         assert_eq!(sentence("on from 80,000 samples"), "On from 80,000 samples.");
     }
 }
