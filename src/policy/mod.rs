@@ -1,0 +1,41 @@
+//! ACT (action chunking with transformers, Zhao et al. 2023) in candle: network, training, checkpoints, inference.
+//!
+//! Structure, parameter names and mathematics are those of LeRobot's `ACTPolicy`. Preprocessing is a part of a
+//! checkpoint: a [`Policy`] takes raw pixels and physical states and returns actions in [−1, 1], and a loaded one
+//! has reproduced its own recorded outputs first.
+//!
+//! Letters in shapes: B batch, H×W pixels, S state numbers, T actions of a chunk, A numbers of an action,
+//! D features, K tokens of the encoder.
+
+mod act;
+mod backbone;
+mod batch;
+mod checkpoint;
+mod config;
+mod error;
+mod golden;
+mod inference;
+mod initial;
+mod lerobot;
+mod loss;
+mod noise;
+mod normalise;
+mod ops;
+mod optimiser;
+mod parameters;
+mod plan;
+mod positions;
+mod state_file;
+mod threads;
+mod train;
+mod transformer;
+mod vae;
+mod worker;
+
+pub use config::{ActConfig, Backbone};
+pub use error::PolicyError;
+pub use inference::{Observation, Policy};
+pub use normalise::{MeanStd, Statistics};
+pub use plan::TrainPlan;
+pub use threads::set_thread_environment;
+pub use train::{TrainEvent, TrainOutcome, train};
