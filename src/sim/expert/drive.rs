@@ -186,7 +186,11 @@ impl Driver {
             }
         };
         let margin_m = if self.reversing { margin_m } else { MARGIN_M };
-        let look_m = if goal == Goal::Way { WAY_LOOK_M } else { look_m };
+        let look_m = match goal {
+            Goal::Way if self.reversing => 2.0 * WAY_LOOK_M,
+            Goal::Way => WAY_LOOK_M,
+            Goal::Scoop | Goal::Drop { .. } => look_m,
+        };
         let mut pose = self.pose;
         let mut steering = self.steering;
         let start_m = pose.clearance(high);
@@ -268,12 +272,12 @@ impl Driver {
     fn box_is_between(&self, x_m: f32, z_m: f32) -> bool {
         let (dx, dz) = (x_m - self.pose.x_m, z_m - self.pose.z_m);
         let length = dx.hypot(dz);
-        let samples = ((length - 1.2) / 0.25).max(0.0) as usize;
+        let samples = ((length - 1.0) / 0.25).max(0.0) as usize;
         let near =
             |x: f32, z: f32, room: f32| (x - BOX_CENTRE_M).abs().max((z - BOX_CENTRE_M).abs()) < BOX_HALF_M + room;
         let blocked = (0..=samples).any(|i| {
             let t = i as f32 * 0.25 / length.max(0.1);
-            near(self.pose.x_m + t * dx, self.pose.z_m + t * dz, 0.5)
+            near(self.pose.x_m + t * dx, self.pose.z_m + t * dz, 0.58)
         });
         blocked && !near(self.pose.x_m, self.pose.z_m, 0.45)
     }
