@@ -336,7 +336,8 @@ impl<'a> Training<'a> {
             learning_rate: plan.learning_rate_at(update),
             weight_decay: plan.weight_decay,
             gradient_scale: (plan.clip_norm / (norm + 1e-6)).min(1.0),
-            ema_keep: (done % TrainPlan::EMA_EVERY_UPDATES == 0)
+            ema_keep: done
+                .is_multiple_of(TrainPlan::EMA_EVERY_UPDATES)
                 .then(|| ema_keep(plan.ema_decay, done / TrainPlan::EMA_EVERY_UPDATES)),
         };
         self.optimiser.update(&self.weights.vars, gradient, step, plan.threads)?;

@@ -129,7 +129,7 @@ impl Geometry {
         let cell = RefCell::new(patches);
         wide(|| {
             self.runs(
-                |at, from, len| cell.borrow_mut()[at..at + len].copy_from_slice(&image[from..from + len]),
+                |at, from, len| copy_run(&mut cell.borrow_mut()[at..at + len], &image[from..from + len]),
                 |at, len| cell.borrow_mut()[at..at + len].fill(0.0),
             );
         });
@@ -195,6 +195,16 @@ impl Geometry {
             }
         });
         d_image
+    }
+}
+
+/// Copies a run. Those of a 3×3 kernel over an RGB image are nine numbers long and so many that a call for each shows.
+#[inline(always)]
+fn copy_run(to: &mut [f32], from: &[f32]) {
+    const RGB_RUN: usize = 9;
+    match (<&mut [f32; RGB_RUN]>::try_from(&mut *to), <&[f32; RGB_RUN]>::try_from(from)) {
+        (Ok(to), Ok(from)) => *to = *from,
+        (Ok(_), Err(_)) | (Err(_), _) => to.copy_from_slice(from),
     }
 }
 

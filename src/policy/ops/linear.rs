@@ -44,7 +44,7 @@ pub fn linear_rows(
     if x.dim(D::Minus1)? != inputs || rows.is_empty() || rows.end > outputs {
         bail!("x {:?} does not fit rows {rows:?} of weight {:?}", x.shape(), weight.shape());
     }
-    if bias.dim(D::Minus1)? != rows.len() || period == 0 || n % period != 0 {
+    if bias.dim(D::Minus1)? != rows.len() || period == 0 || !n.is_multiple_of(period) {
         bail!("bias {:?} does not fit {n} rows of {} numbers", bias.shape(), rows.len());
     }
     if x.device().is_cpu() {
