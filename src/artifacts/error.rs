@@ -65,14 +65,15 @@ pub enum ArtifactError {
 impl ArtifactError {
     /// Wraps what the operating system said about `path`; `needed_bytes` is shown when the disk is full.
     pub(super) fn io(doing: &'static str, path: &Path, needed_bytes: u64, source: io::Error) -> Self {
-        match source.kind() {
-            io::ErrorKind::StorageFull => Self::NoSpace { path: path.to_path_buf(), needed_bytes },
-            io::ErrorKind::CrossesDevices => Self::Refused {
-                path: path.to_path_buf(),
-                problem: "it lies on another disk than the artefacts; make it below the same --data folder".into(),
-            },
-            _ => Self::Io { doing, path: path.to_path_buf(), source },
+        let path = path.to_path_buf();
+        if source.kind() == io::ErrorKind::StorageFull {
+            return Self::NoSpace { path, needed_bytes };
         }
+        if source.kind() == io::ErrorKind::CrossesDevices {
+            let problem = "it lies on another disk than the artefacts; make it below the same --data folder".into();
+            return Self::Refused { path, problem };
+        }
+        Self::Io { doing, path, source }
     }
 
     /// Wraps what the object store said about an object below `root`, and finds a full disk in it.
