@@ -52,18 +52,14 @@ impl Team {
             mission_defaults(config),
             Arc::clone(&clock),
         );
-        let discord = match &secrets.discord_token {
-            Some(token) => Some(Discord::new(
-                config.discord.clone(),
-                token.clone(),
-                dir.store.clone(),
-                dir.artifacts.clone(),
-                commands.clone(),
-                Arc::clone(&clock),
-                config.agents.clone(),
-            )?),
-            None => None,
-        };
+        let discord = Discord::new(
+            config.discord.clone(),
+            dir.store.clone(),
+            dir.artifacts.clone(),
+            commands.clone(),
+            Arc::clone(&clock),
+            titles(config),
+        );
         let tools = ToolDeps {
             store: dir.store.clone(),
             artifacts: dir.artifacts.clone(),
@@ -88,10 +84,10 @@ impl Team {
                 tracing::error!(%error, "the page is gone; the team goes on");
             }
         });
-        if let Some(discord) = discord {
+        if let Some(token) = secrets.discord_token.clone() {
             let discord_stop = stop.clone();
             tasks.spawn(async move {
-                if let Err(error) = discord.run(discord_stop).await {
+                if let Err(error) = discord.run(token, discord_stop).await {
                     tracing::error!(%error, "Discord is gone; the team goes on");
                 }
             });
