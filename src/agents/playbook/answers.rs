@@ -39,7 +39,10 @@ pub(super) fn step(turn: &TurnInput) -> Step {
     };
     match body {
         Ok(body) => {
-            let text = format!("{}I am the playbook: rules, not a language model, so I answer from what is stored.\n{body}", greeting(payload));
+            let text = format!(
+                "{}I am the playbook: rules, not a language model, so I answer from what is stored.\n{body}",
+                greeting(payload)
+            );
             say_once(turn, channel, &text, &[], "answered")
         }
         Err(step) => step,
