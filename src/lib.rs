@@ -2,12 +2,12 @@
 //!
 //! The rooms and their direction are drawn in `ARCHITECTURE.md`; `tests/architecture.rs` holds them.
 
+pub mod artifacts;
 pub mod base;
 pub mod cycle;
 pub mod dataset;
 pub mod episodes;
-pub mod ledger;
-pub mod llm;
+pub mod policy;
 pub mod render;
 pub mod report;
 pub mod rollout;

@@ -11,7 +11,9 @@ use ralphton::cycle::driver::Driver;
 use ralphton::cycle::preset::LoopPreset;
 use ralphton::cycle::runner::Runner;
 use ralphton::cycle::summary::{MissionSummary, mission_summary};
+use ralphton::ledger::{Ledger, PriceBook};
 use ralphton::store::{EvaluationKind, MessageRow, Store};
+use ralphton::tools::ToolDeps;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,7 +58,8 @@ async fn run_mission(folder: &Path) -> (MissionSummary, Vec<MessageRow>, Store) 
         Runner::new(store.clone(), artifacts.clone(), Arc::clone(&clock), folder.to_owned(), "test".to_owned());
     let runner_stop = stop.clone();
     let runner = tokio::spawn(async move { runner.run(runner_stop).await });
-    let deps = AgentDeps::standard(store.clone(), artifacts, Arc::clone(&clock), config.budgets.clone());
+    let ledger = Ledger::new(store.clone(), PriceBook::embedded().unwrap(), config.budgets, Arc::clone(&clock));
+    let deps = AgentDeps::new(ToolDeps { store: store.clone(), artifacts, ledger, clock: Arc::clone(&clock) });
     let team = Team::start(config.agents.clone(), deps, Brains::new(), stop.clone()).unwrap();
 
     let mut changes = store.changes();

@@ -14,7 +14,6 @@ use crate::cycle::driver::Driver;
 use crate::cycle::runner::Runner;
 use crate::store::{MissionRow, Store};
 use anyhow::{Context, bail};
-use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +37,7 @@ pub async fn run(
     args: &UpArgs,
 ) -> anyhow::Result<Ending> {
     let order = steer::order(config, args.preset.as_deref(), args.loops, args.seed)?;
-    let listener = bind(args.listen.unwrap_or(config.console.listen))?;
+    let listener = crate::console::bind(args.listen.unwrap_or(config.console.listen))?;
     let address = listener.local_addr().context("the page's address")?;
     let dir = data_dir::open(data).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -80,21 +79,6 @@ pub async fn run(
     let ending = conclude(&dir.store, ended?, clock.now()).await?;
     dir.store.close().await;
     Ok(ending)
-}
-
-fn bind(listen: SocketAddr) -> anyhow::Result<TcpListener> {
-    let listener = TcpListener::bind(listen).map_err(|error| match error.kind() {
-        std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
-            "port {} of {} is in use; is another ralphton running? Choose another with --listen {}:PORT, or --listen {}:0 for any",
-            listen.port(),
-            listen.ip(),
-            listen.ip(),
-            listen.ip()
-        ),
-        _ => anyhow::anyhow!("the page cannot listen on {listen}: {error}; choose another address with --listen"),
-    })?;
-    listener.set_nonblocking(true).context("the page's socket")?;
-    Ok(listener)
 }
 
 async fn last_message(store: &Store) -> anyhow::Result<MessageId> {

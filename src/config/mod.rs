@@ -6,9 +6,10 @@
 
 mod explain;
 
-use crate::agents::{AgentConfig, Providers};
+use crate::agents::{AgentConfig, Providers, check_roster};
 use crate::cycle::preset::LoopPreset;
 use crate::ledger::Budgets;
+use crate::tools::Registry;
 use crate::{discord, watchdog};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -166,7 +167,7 @@ impl Config {
         if self.mission.loops == 0 {
             return Err("[mission] loops is 0; give at least 1".to_owned());
         }
-        AgentConfig::check_team(&self.agents)
+        check_roster(&self.agents, &Registry::standard()).map_err(|error| error.to_string())
     }
 }
 

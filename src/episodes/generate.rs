@@ -194,7 +194,7 @@ fn check_driver(order: &Order, driver: Option<&Driver<'_>>) -> Result<(), Episod
     Ok(())
 }
 
-fn dataset_spec(order: &Order) -> DatasetSpec {
+pub(super) fn dataset_spec(order: &Order) -> DatasetSpec {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     DatasetSpec {
         fps: FPS,
@@ -224,4 +224,92 @@ fn provenance(order: &Order, execute_steps: Option<u32>) -> Result<Value, Episod
         "rapier_version": sim::RAPIER_VERSION,
         "program_version": env!("CARGO_PKG_VERSION"),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Seed;
+    use crate::dataset::{check, load_training_set};
+    use crate::rollout::testing::{CHUNK, HEIGHT, WIDTH, green_policy};
+    use std::collections::BTreeMap;
+
+    fn small() -> Order {
+        let (height, width, chunk) = (HEIGHT, WIDTH, CHUNK);
+        let base = Order { height, width, chunk, bricks: (1, 1), bad_start_seconds: 3.0, ..Order::default() };
+        Order { episodes: 14, label_every: 4, noisy_share: 0.2, bad_start_share: 0.6, seed: Seed(5), ..base }
+    }
+
+    fn make(order: &Order, policy: Option<(&Policy, u32)>, dir: &Path) -> Result<Outcome, EpisodesError> {
+        generate(order, policy, dir, &Cancel::default(), &mut |_| ())
+    }
+
+    fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
+        let mut found = BTreeMap::new();
+        let mut open = vec![dir.to_path_buf()];
+        while let Some(folder) = open.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    open.push(path);
+                } else {
+                    let name = path.strip_prefix(dir).unwrap().display().to_string();
+                    found.insert(name, std::fs::read(path).unwrap());
+                }
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn the_bytes_do_not_depend_on_the_thread_count() {
+        let root = tempfile::tempdir().unwrap();
+        let policy = green_policy();
+        let order = Order { dagger_share: 0.2, seconds_per_brick: 40.0, ..small() };
+        let (one, three) = (root.path().join("one"), root.path().join("three"));
+        let outcome = make(&order, Some((&policy, 3)), &one).unwrap();
+        make(&Order { threads: 3, ..order }, Some((&policy, 3)), &three).unwrap();
+        assert!(outcome.finished && outcome.episodes + outcome.discarded == 14, "{outcome:?}");
+        let (one_files, three_files) = (files(&one), files(&three));
+        assert!(one_files.len() > 5);
+        for (name, bytes) in &one_files {
+            assert!(three_files.get(name) == Some(bytes), "{name} differs");
+        }
+    }
+
+    #[test]
+    fn a_dataset_is_sound_and_every_fourth_frame_is_a_sample() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("set");
+        let mut last = None;
+        let outcome = generate(&small(), None, &dir, &Cancel::default(), &mut |p| last = Some(p)).unwrap();
+        assert_eq!(check(&dir).unwrap(), vec![]);
+        let set = load_training_set(&[dir], CHUNK, None).unwrap();
+        assert_eq!(set.len(), outcome.labelled_frames as usize);
+        assert!(set.valid.iter().all(|valid| usize::from(*valid) == CHUNK));
+        let share = outcome.summary.frames as f64 / set.len() as f64;
+        assert!((3.5..4.5).contains(&share), "{share}");
+        assert_eq!(last.map(|p| (p.done, p.total)), Some((14, 14)));
+    }
+
+    #[test]
+    fn an_expert_below_its_gate_is_refused_and_leaves_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("set");
+        let order = Order { noisy_share: 0.0, bad_start_share: 0.0, episodes: 24, seconds_per_brick: 1.0, ..small() };
+        assert!(matches!(make(&order, None, &dir), Err(EpisodesError::ExpertBelowGate(_))));
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_cannot_be_made_is_refused_before_anything_is_written() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("set");
+        let dagger = Order { dagger_share: 0.2, ..small() };
+        assert!(matches!(make(&dagger, None, &dir), Err(EpisodesError::Order(_))));
+        let cancel = Cancel::default();
+        cancel.cancel();
+        assert!(matches!(generate(&small(), None, &dir, &cancel, &mut |_| ()), Err(EpisodesError::Cancelled)));
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
+    }
 }

@@ -222,3 +222,50 @@ impl Rider for Lane {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::generate::dataset_spec;
+    use super::*;
+
+    /// Where the label is what was executed, it must be exactly what the expert would have been asked for.
+    #[test]
+    fn executed_labels_equal_asked_ones() {
+        let order = Order { noisy_share: 0.6, bad_start_share: 0.4, chunk: 8, episodes: 5, ..Order::default() };
+        let (mix, spec) = (FamilyMix::new(&[]).unwrap(), dataset_spec(&order));
+        let mut compared = 0;
+        for planned in order.plan() {
+            let mut lane = Lane::new(planned, &order, &mix, &spec).unwrap();
+            let mut log = Vec::new();
+            while lane.is_under_way() {
+                let asked = sim::expert_chunk(&lane.world, order.chunk);
+                let (action, undisturbed) = lane.decide();
+                log.push((asked, undisturbed as usize, action.to_array()));
+                lane.world.step(action);
+                lane.step += 1;
+            }
+            for (step, (asked, undisturbed, _)) in log.iter().enumerate() {
+                if *undisturbed >= order.chunk && step + order.chunk <= log.len() {
+                    let executed: Vec<_> = log[step..step + order.chunk].iter().map(|entry| entry.2).collect();
+                    assert_eq!(asked, &executed, "step {step}");
+                    compared += 1;
+                }
+            }
+        }
+        assert!(compared > 200, "{compared}");
+    }
+
+    #[test]
+    fn the_expert_takes_over_from_a_policy_that_stands_still() {
+        let mut rng = crate::base::Seed(3).rng();
+        let mut turns = Turns::new(0.0, &mut rng);
+        turns.steps_left = 1000;
+        let still = WorldState::default();
+        let taken_over = (0..100).find(|_| {
+            turns.observe(&still, &mut rng);
+            turns.by_expert
+        });
+        assert_eq!(taken_over, Some(61));
+        assert!(turns.steps_left >= RESCUE_STRETCH.0);
+    }
+}

@@ -78,3 +78,48 @@ impl Recorder {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::{DatasetWriter, load_training_set};
+
+    #[test]
+    fn labels_are_what_was_executed_or_asked_also_at_the_end() {
+        let spec = DatasetSpec {
+            fps: 10,
+            robot_type: "loader".into(),
+            camera: "observation.images.ego".into(),
+            height: 1,
+            width: 1,
+            state_names: vec!["a".into(), "b".into()],
+            action_names: ["s", "t", "b", "l"].map(String::from).to_vec(),
+            chunk: 3,
+        };
+        let action = |n: f32| Action { steering: n / 10.0, ..Action::default() };
+        let mut recorder = Recorder::new(&spec);
+        for n in 0..4_u8 {
+            let label = match n {
+                0 | 3 => Label::Executed,
+                1 => Label::None,
+                _ => Label::Asked(vec![[0.5; ACTION_DIM]; 3]),
+            };
+            recorder.push(vec![n; 3], vec![0.0, f32::from(n)], action(f32::from(n)), label).unwrap();
+        }
+        let origin =
+            EpisodeOrigin { scenario: "s".into(), seed: 1, bricks: 1, strategy: "expert".into(), success: true };
+        let episode = recorder.finish(&[action(4.0), action(5.0)], "task".into(), origin).unwrap();
+        assert_eq!((episode.frames(), episode.labelled_frames()), (4, 3));
+
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("set");
+        let mut writer = DatasetWriter::create(&dir, spec, serde_json::json!({})).unwrap();
+        writer.append(episode).unwrap();
+        writer.finish().unwrap();
+        let set = load_training_set(&[dir], 3, None).unwrap();
+        let steering = |sample| set.chunk(sample).iter().step_by(ACTION_DIM).copied().collect::<Vec<f32>>();
+        assert_eq!(steering(0), [0.0, 0.1, 0.2]);
+        assert_eq!(steering(1), [0.5; 3]);
+        assert_eq!(steering(2), [0.3, 0.4, 0.5]);
+    }
+}

@@ -288,6 +288,7 @@ impl Rider for Judged<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::green_policy;
     use super::*;
     use crate::base::EvaluationSeed;
 
@@ -307,6 +308,21 @@ mod tests {
         let one = with(1);
         assert!(one.finished && one.results.len() == 30);
         assert_eq!(one, with(3));
+    }
+
+    #[test]
+    fn a_policy_is_judged_the_same_on_any_number_of_threads() {
+        let policy = green_policy();
+        let pilot = Pilot::Policy { policy: &policy, state: StatePreset::Full, execute_steps: 3 };
+        let with = |threads| {
+            let options = RolloutOptions { seconds_per_brick: 3.0, threads, ..RolloutOptions::default() };
+            let results = evaluate(&pilot, &set(28), &options, &Cancel::default(), &mut |_| ()).unwrap().results;
+            assert_eq!(results.len(), 28);
+            results
+        };
+        assert_eq!(with(1), with(2));
+        let wrong = Pilot::Policy { policy: &policy, state: StatePreset::Seed, execute_steps: 3 };
+        assert!(evaluate(&wrong, &set(1), &RolloutOptions::default(), &Cancel::default(), &mut |_| ()).is_err());
     }
 
     #[test]

@@ -155,8 +155,7 @@ fn ask<R: Rider>(batch: &mut [&mut R], driver: &Driver<'_>, eye: &mut Eye) -> Re
             (image, state.observation(driver.state))
         })
         .collect();
-    let observations: Vec<Observation<'_>> =
-        seen.iter().map(|(image, state)| Observation { image, state }).collect();
+    let observations: Vec<Observation<'_>> = seen.iter().map(|(image, state)| Observation { image, state }).collect();
     let chunks = driver.policy.act(&observations)?;
     for (rider, chunk) in batch.iter_mut().zip(chunks) {
         let executed = &chunk[..chunk.len().min(driver.execute_steps as usize)];

@@ -11,6 +11,8 @@ mod film;
 pub(crate) mod lockstep;
 pub(crate) mod lots;
 mod scenes;
+#[cfg(test)]
+pub(crate) mod testing;
 mod trace;
 
 pub use error::RolloutError;

@@ -438,3 +438,71 @@ fn brick_fits(brick: &BrickState, place: BrickPlace, loader: &LoaderState, other
         distance > room
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Seed;
+    use crate::sim::World;
+
+    #[test]
+    fn every_family_gives_scenes_that_begin_with_any_number_of_bricks() {
+        for family in families() {
+            for bricks in [1, 2, 3, BRICKS_MAX] {
+                for index in 0..5 {
+                    let mut rng = Seed(index).child(&family.name, bricks as u64).rng();
+                    let scene = family.sample(bricks, &mut rng).unwrap_or_else(|e| panic!("{}: {e}", family.name));
+                    assert_eq!(scene.bricks.len(), bricks);
+                    let world = World::new(&scene).unwrap();
+                    assert_eq!(world.delivered(), 0, "{}", family.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn thirteen_families_with_names_of_their_own() {
+        let mut names: Vec<&str> = families().iter().map(|f| f.name.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), 13);
+    }
+
+    #[test]
+    fn an_unknown_family_names_the_nearest() {
+        let error = family("brick_at_wal").unwrap_err().to_string();
+        assert!(error.contains("brick_at_wall"), "{error}");
+    }
+
+    #[test]
+    fn unknown_keys_are_rejected() {
+        let text = include_str!("scenarios.toml").replacen("half_m", "half_metre", 1);
+        assert!(parse_families(&text).is_err());
+    }
+
+    #[test]
+    fn the_number_of_bricks_is_bounded() {
+        let mut rng = Seed(1).rng();
+        assert!(matches!(families()[0].sample(0, &mut rng), Err(SimError::BrickCount(0))));
+        assert!(matches!(bad_start(11, &mut rng), Err(SimError::BrickCount(11))));
+    }
+
+    #[test]
+    fn bad_starts_begin_and_are_varied() {
+        let mut loaded = 0;
+        for index in 0..60 {
+            let scene = bad_start(2, &mut Seed(index).rng()).unwrap();
+            loaded += usize::from(scene.bricks[0].status == BrickStatus::Held);
+            World::new(&scene).unwrap();
+        }
+        assert!((5..40).contains(&loaded), "{loaded} of 60 loaded");
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_scene() {
+        for family in families() {
+            let draw = || family.sample(3, &mut Seed(9).rng()).unwrap();
+            assert_eq!(draw(), draw());
+        }
+    }
+}

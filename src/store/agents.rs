@@ -93,3 +93,24 @@ impl Store {
         Ok(rows.fetch_all(&self.reader).await?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::{at, job};
+    use super::*;
+
+    #[tokio::test]
+    async fn progress_is_dated_and_a_restart_keeps_nothing_of_what_was_done() {
+        let store = Store::in_memory().await.unwrap();
+        let job = store.enqueue(&job("a"), at(0)).await.unwrap();
+        store.agent_started("training", at(1)).await.unwrap();
+        store.agent_progress("training", Activity::Waiting, "waits for job 1", Some(job), at(2)).await.unwrap();
+        store.agent_progress("developer", Activity::UsingTool, "reads a dataset", None, at(3)).await.unwrap();
+        let rows = store.agents().await.unwrap();
+        assert_eq!(rows.iter().map(|row| row.name.as_str()).collect::<Vec<_>>(), ["developer", "training"]);
+        assert_eq!((rows[1].waiting_for, rows[1].started_at, rows[1].progress_at), (Some(job), at(1), at(2)));
+        store.agent_started("training", at(9)).await.unwrap();
+        let row = store.agents().await.unwrap().remove(1);
+        assert_eq!((row.activity, row.waiting_for, row.started_at), (Activity::Starting, None, at(9)));
+    }
+}

@@ -171,3 +171,53 @@ impl Store {
         Ok(points.into_iter().map(|point| (point.samples, point.loss)).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::{at, job};
+    use super::*;
+    use serde_json::json;
+
+    fn checkpoint(artifact: &str, parent: Option<CheckpointId>) -> NewCheckpoint {
+        NewCheckpoint {
+            loop_id: None,
+            job_id: None,
+            parent,
+            artifact: ArtifactId(artifact.into()),
+            path: format!("checkpoints/{artifact}"),
+            samples_seen: 1000,
+            final_loss: 0.25,
+            summary: json!({}),
+        }
+    }
+
+    #[tokio::test]
+    async fn there_is_one_champion_and_promoting_nothing_keeps_it() {
+        let store = Store::in_memory().await.unwrap();
+        assert_eq!(store.champion().await.unwrap(), None);
+        let first = store.add_checkpoint(&checkpoint("a", None), at(0)).await.unwrap();
+        assert_eq!(store.add_checkpoint(&checkpoint("a", None), at(1)).await.unwrap(), first);
+        let second = store.add_checkpoint(&checkpoint("b", Some(first)), at(1)).await.unwrap();
+        store.promote(first, at(2)).await.unwrap();
+        store.promote(second, at(3)).await.unwrap();
+        store.promote(second, at(4)).await.unwrap();
+        let champion = store.champion().await.unwrap().unwrap();
+        assert_eq!((champion.id, champion.parent, champion.champion_since), (second, Some(first), Some(at(3))));
+        assert_eq!(store.checkpoint(first).await.unwrap().unwrap().champion_since, None);
+        assert!(matches!(store.promote(CheckpointId(99), at(5)).await, Err(StoreError::Missing { .. })));
+        assert_eq!(store.champion().await.unwrap().map(|row| row.id), Some(second));
+        assert_eq!(store.checkpoints().await.unwrap().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn resumed_training_writes_over_its_points_and_divergence_is_named() {
+        let store = Store::in_memory().await.unwrap();
+        let job = store.enqueue(&job("a"), at(0)).await.unwrap();
+        for (samples, loss) in [(64, 1.0), (128, 0.5), (64, 0.9)] {
+            store.add_training_point(job, samples, loss, 1e-4).await.unwrap();
+        }
+        assert_eq!(store.training_points(job).await.unwrap(), [(64, 0.9), (128, 0.5)]);
+        let error = store.add_training_point(job, 192, f64::NAN, 1e-4).await.unwrap_err();
+        assert_eq!(error.to_string(), "loss is NaN: only finite numbers can be stored");
+    }
+}

@@ -150,3 +150,47 @@ impl Store {
         Ok(row.fetch_optional(&self.reader).await?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::at;
+    use super::*;
+    use serde_json::json;
+
+    #[tokio::test]
+    async fn the_same_artefact_is_one_dataset() {
+        let store = Store::in_memory().await.unwrap();
+        let new = NewDataset {
+            loop_id: None,
+            job_id: None,
+            artifact: ArtifactId("ab".into()),
+            path: "datasets/1".into(),
+            episodes: 2,
+            frames: 300,
+            samples: 280,
+            strategy: "expert".into(),
+            summary: json!({"families": {"open": 2}}),
+        };
+        let id = store.add_dataset(&new, at(0)).await.unwrap();
+        assert_eq!(store.add_dataset(&new, at(1)).await.unwrap(), id);
+        let rows = store.datasets().await.unwrap();
+        assert_eq!((rows.len(), rows[0].frames, rows[0].created_at), (1, 300, at(0)));
+        assert_eq!(store.dataset(id).await.unwrap().as_ref(), rows.first());
+    }
+
+    #[tokio::test]
+    async fn artefacts_keep_what_made_them() {
+        let store = Store::in_memory().await.unwrap();
+        let row = ArtifactRow {
+            id: ArtifactId("cd".into()),
+            kind: "clip".into(),
+            bytes: 5_000_000_000,
+            producer: "job 3".into(),
+            provenance: json!({"scene": 4}),
+        };
+        store.add_artifact(&row, at(0)).await.unwrap();
+        store.add_artifact(&row, at(1)).await.unwrap();
+        assert_eq!(store.artifact(&row.id).await.unwrap(), Some(row));
+        assert_eq!(store.artifact(&ArtifactId("no".into())).await.unwrap(), None);
+    }
+}

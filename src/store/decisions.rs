@@ -163,3 +163,42 @@ impl Store {
         rows > 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::{at, first_loop};
+    use super::*;
+
+    #[tokio::test]
+    async fn asking_twice_is_one_decision_and_one_mail() {
+        let store = Store::in_memory().await.unwrap();
+        let loop_id = first_loop(&store).await;
+        let ask = || store.ask_decision(loop_id, Stage::Train, Persona::Training, &json!({"loss": 1}), at(60), at(1));
+        let id = ask().await.unwrap();
+        assert_eq!(ask().await.unwrap(), id);
+        assert_eq!(store.waiting_mail("training").await.unwrap(), 1);
+        let mail = store.next_mail("training", at(2)).await.unwrap().unwrap();
+        assert_eq!((mail.kind, mail.payload["decision"].as_i64()), (MailKind::DecisionAsked, Some(id.0)));
+    }
+
+    #[tokio::test]
+    async fn a_refused_proposal_may_be_tried_again_and_the_first_accepted_plan_stays() {
+        let store = Store::in_memory().await.unwrap();
+        let loop_id = first_loop(&store).await;
+        let evidence = json!({});
+        let asked = store.ask_decision(loop_id, Stage::Generate, Persona::Developer, &evidence, at(60), at(1));
+        let id = asked.await.unwrap();
+        assert!(store.propose(id, "developer", &json!({"episodes": -1}), at(2)).await.unwrap());
+        store.refuse_proposal(id, "episodes must be positive", at(3)).await.unwrap();
+        let refused = store.decision(id).await.unwrap().unwrap();
+        assert_eq!((refused.proposal, refused.refusal.as_deref()), (None, Some("episodes must be positive")));
+        assert!(store.propose(id, "developer", &json!({"episodes": 40}), at(4)).await.unwrap());
+        assert_eq!(store.open_decisions().await.unwrap().len(), 1);
+        assert!(store.accept_decision(id, "developer", &json!({"episodes": 40}), at(5)).await.unwrap());
+        assert!(!store.accept_decision(id, "deputy", &json!({"episodes": 10}), at(6)).await.unwrap());
+        assert!(!store.propose(id, "developer", &json!({"episodes": 50}), at(7)).await.unwrap());
+        let row = store.decision_for(loop_id, Stage::Generate).await.unwrap().unwrap();
+        assert_eq!((row.plan, row.decided_by.as_deref()), (Some(json!({"episodes": 40})), Some("developer")));
+        assert!(store.open_decisions().await.unwrap().is_empty());
+    }
+}

@@ -229,3 +229,67 @@ impl Store {
         Ok(value.fetch_optional(&self.reader).await?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::{at, first_loop};
+    use super::*;
+    use serde_json::json;
+
+    fn scene(number: u32, success: bool) -> SceneRow {
+        SceneRow {
+            scene: number,
+            family: "open-floor".into(),
+            success,
+            bricks: 2,
+            delivered: if success { 2 } else { 1 },
+            steps: 300,
+            failure: (!success).then(|| "wall-stuck".into()),
+            x_m: -7.5,
+            z_m: 2.25,
+            clip: success.then(|| ArtifactId("ab".into())),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_evaluation_is_entered_once_with_all_its_scenes() {
+        let store = Store::in_memory().await.unwrap();
+        let loop_id = first_loop(&store).await;
+        let new = NewEvaluation {
+            kind: EvaluationKind::Loop,
+            loop_id: Some(loop_id),
+            job_id: None,
+            checkpoint_id: None,
+            samples_seen: 64_000,
+            execute_steps: 8,
+            scenes: Proportion::new(1, 2),
+            bricks: Proportion::new(3, 4),
+            summary: json!({"seed": 1}),
+        };
+        let scenes = [scene(0, true), scene(1, false)];
+        let id = store.add_evaluation(&new, &scenes, "loop1", at(0)).await.unwrap();
+        assert_eq!(store.add_evaluation(&new, &scenes, "loop1", at(1)).await.unwrap(), id);
+        assert_eq!(store.scenes_of(id).await.unwrap(), scenes);
+        let row = store.evaluation(id).await.unwrap().unwrap();
+        assert_eq!((row.scenes, row.bricks, row.kind), (new.scenes, new.bricks, EvaluationKind::Loop));
+        let ad_hoc = NewEvaluation { kind: EvaluationKind::AdHoc, loop_id: None, ..new.clone() };
+        store.add_evaluation(&ad_hoc, &[], "asked", at(2)).await.unwrap();
+        assert_eq!(store.evaluations(Some(loop_id)).await.unwrap(), [row]);
+        assert_eq!(store.evaluations(None).await.unwrap().len(), 2);
+        let lost = SceneRow { x_m: f64::INFINITY, ..scene(0, false) };
+        assert!(matches!(
+            store.add_evaluation(&new, &[lost], "bad", at(3)).await,
+            Err(StoreError::NotFinite { what: "x_m", .. })
+        ));
+        assert_eq!(store.evaluations(None).await.unwrap().len(), 2, "all or nothing");
+    }
+
+    #[tokio::test]
+    async fn the_last_measurement_counts() {
+        let store = Store::in_memory().await.unwrap();
+        assert_eq!(store.measurement("train.samples_per_s").await.unwrap(), None);
+        store.set_measurement("train.samples_per_s", 120.5, "samples/s", at(0)).await.unwrap();
+        store.set_measurement("train.samples_per_s", 130.0, "samples/s", at(1)).await.unwrap();
+        assert_eq!(store.measurement("train.samples_per_s").await.unwrap(), Some(130.0));
+    }
+}

@@ -134,3 +134,32 @@ impl Store {
         Ok(rows.fetch_all(&self.reader).await?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::at;
+    use super::*;
+
+    #[tokio::test]
+    async fn one_incident_is_open_per_subject_and_kind() {
+        let store = Store::in_memory().await.unwrap();
+        let (id, is_new) = store.open_incident("training", "silent", "181 s", at(0)).await.unwrap();
+        assert!(is_new);
+        assert_eq!(store.open_incident("training", "silent", "240 s", at(1)).await.unwrap(), (id, false));
+        assert!(store.close_incident("training", "silent", "restarted", at(2)).await.unwrap());
+        assert!(!store.close_incident("training", "silent", "restarted", at(3)).await.unwrap());
+        let (again, is_new) = store.open_incident("training", "silent", "190 s", at(4)).await.unwrap();
+        assert!(is_new && again != id);
+        let rows = store.incidents(10).await.unwrap();
+        assert_eq!((rows[0].id, rows[1].cure.as_deref(), rows[1].cured_at), (again, Some("restarted"), Some(at(2))));
+    }
+
+    #[tokio::test]
+    async fn checks_keep_their_last_word() {
+        let store = Store::in_memory().await.unwrap();
+        store.record_check("disk", false, "2 % free", at(0)).await.unwrap();
+        store.record_check("disk", true, "40 % free", at(1)).await.unwrap();
+        let expected = CheckRow { name: "disk".into(), ok: true, detail: "40 % free".into(), at: at(1) };
+        assert_eq!(store.checks().await.unwrap(), [expected]);
+    }
+}

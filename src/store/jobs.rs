@@ -320,3 +320,95 @@ async fn end_job(
     insert_mail(connection, &row.owner, MailKind::JobEvent, &payload, &format!("job-{job}-finished"), at).await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::{at, job};
+    use super::*;
+
+    #[tokio::test]
+    async fn the_same_key_is_the_same_job() {
+        let store = Store::in_memory().await.unwrap();
+        let first = store.enqueue(&job("mission1/loop1/train"), at(0)).await.unwrap();
+        assert_eq!(store.enqueue(&job("mission1/loop1/train"), at(1)).await.unwrap(), first);
+        assert_ne!(store.enqueue(&job("mission1/loop2/train"), at(1)).await.unwrap(), first);
+        assert_eq!(store.jobs(10).await.unwrap().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_job_is_held_while_its_lease_is_renewed_and_claimed_again_after_it_ran_out() {
+        let store = Store::in_memory().await.unwrap();
+        let id = store.enqueue(&job("a"), at(0)).await.unwrap();
+        let claimed = store.claim_next_job("one", at(30), at(10)).await.unwrap().unwrap();
+        assert_eq!((claimed.id, claimed.state, claimed.attempts), (id, JobState::Running, 1));
+        assert_eq!(store.claim_next_job("two", at(60), at(29)).await.unwrap(), None);
+        assert!(store.renew_lease(id, "one", at(50), at(29)).await.unwrap());
+        assert_eq!(store.claim_next_job("two", at(60), at(49)).await.unwrap(), None);
+        let again = store.claim_next_job("two", at(80), at(50)).await.unwrap().unwrap();
+        assert_eq!((again.id, again.attempts, again.started_at), (id, 2, Some(at(10))));
+        assert!(!store.renew_lease(id, "one", at(99), at(51)).await.unwrap(), "another worker has it");
+        store.requeue_job(id, at(52)).await.unwrap();
+        assert!(store.claim_next_job("three", at(80), at(52)).await.unwrap().is_some());
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn many_workers_never_hold_the_same_job() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("s.db")).await.unwrap();
+        for number in 0..4 {
+            store.enqueue(&job(&format!("job {number}")), at(0)).await.unwrap();
+        }
+        let mut tasks = tokio::task::JoinSet::new();
+        for worker in 0..8 {
+            let store = store.clone();
+            tasks.spawn(async move { store.claim_next_job(&format!("w{worker}"), at(60), at(1)).await.unwrap() });
+        }
+        let mut held: Vec<_> = tasks.join_all().await.into_iter().flatten().map(|job| job.id).collect();
+        held.sort();
+        held.dedup();
+        assert_eq!(held.len(), 4);
+    }
+
+    #[tokio::test]
+    async fn a_job_ends_once_and_its_owner_gets_one_mail() {
+        let store = Store::in_memory().await.unwrap();
+        let id = store.enqueue(&job("a"), at(0)).await.unwrap();
+        assert!(!store.finish_job(id, &json!({}), at(1)).await.unwrap(), "it does not run yet");
+        store.claim_next_job("one", at(60), at(1)).await.unwrap();
+        let progress = Progress { done: 3, total: 4, unit: "samples", note: "loss 0.1".into() };
+        store.job_progress(id, &progress, at(2)).await.unwrap();
+        assert!(store.finish_job(id, &json!({"checkpoint": 1}), at(3)).await.unwrap());
+        assert!(!store.fail_job(id, "too late", at(4)).await.unwrap());
+        let row = store.job(id).await.unwrap().unwrap();
+        assert_eq!((row.state, row.result, row.error), (JobState::Succeeded, Some(json!({"checkpoint": 1})), None));
+        assert_eq!((row.done, row.total, row.note.as_str(), row.finished_at), (3, 4, "loss 0.1", Some(at(3))));
+        assert_eq!(store.waiting_mail("training").await.unwrap(), 1);
+        let mail = store.next_mail("training", at(5)).await.unwrap().unwrap();
+        assert_eq!((mail.kind, mail.payload["state"].as_str()), (MailKind::JobEvent, Some("succeeded")));
+        assert!(store.open_jobs().await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_job_that_is_asked_to_stop_ends_as_cancelled_however_its_runner_ends() {
+        let store = Store::in_memory().await.unwrap();
+        let mut ids = Vec::new();
+        for key in ["waits", "fails", "is requeued", "loses its runner"] {
+            ids.push(store.enqueue(&job(key), at(0)).await.unwrap());
+        }
+        store.cancel_job(ids[0], at(1)).await.unwrap();
+        for _ in 0..3 {
+            store.claim_next_job("one", at(60), at(2)).await.unwrap();
+        }
+        for id in &ids[1..] {
+            store.cancel_job(*id, at(3)).await.unwrap();
+            assert!(store.job(*id).await.unwrap().unwrap().cancel_requested);
+        }
+        assert!(store.fail_job(ids[1], "stopped at sample 500", at(4)).await.unwrap());
+        store.requeue_job(ids[2], at(4)).await.unwrap();
+        assert_eq!(store.claim_next_job("two", at(200), at(100)).await.unwrap(), None);
+        for id in ids {
+            assert_eq!(store.job(id).await.unwrap().unwrap().state, JobState::Cancelled, "job {id}");
+        }
+        assert_eq!(store.waiting_mail("training").await.unwrap(), 4);
+    }
+}

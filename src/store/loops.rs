@@ -131,3 +131,50 @@ impl Store {
         Ok(rows.into_iter().map(|row| (row.at.into(), row.event.into())).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::{at, first_loop, mission};
+    use super::*;
+    use serde_json::json;
+    use std::collections::HashSet;
+
+    #[tokio::test]
+    async fn opening_a_loop_twice_opens_it_once_and_its_first_ending_stays() {
+        let store = Store::in_memory().await.unwrap();
+        let mission = mission(&store).await;
+        let one = store.open_loop(mission, 1, at(1)).await.unwrap();
+        assert_eq!(store.open_loop(mission, 1, at(2)).await.unwrap(), one);
+        let two = store.open_loop(mission, 2, at(3)).await.unwrap();
+        store.close_loop(one, LoopEnding::Completed, Some("target met"), at(4)).await.unwrap();
+        store.close_loop(one, LoopEnding::Failed, None, at(5)).await.unwrap();
+        let rows = store.loops_of(mission).await.unwrap();
+        assert_eq!(rows.iter().map(|row| row.id).collect::<Vec<_>>(), [one, two]);
+        assert_eq!((rows[0].ending, rows[0].closed_at), (Some(LoopEnding::Completed), Some(at(4))));
+        assert_eq!(rows[0].ending_note.as_deref(), Some("target met"));
+        assert_eq!(rows[0].opened_at, at(1));
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn of_many_who_append_at_the_same_place_one_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("s.db")).await.unwrap();
+        let loop_id = first_loop(&store).await;
+        for length in 0..3 {
+            let mut tasks = tokio::task::JoinSet::new();
+            for writer in 0..8 {
+                let store = store.clone();
+                tasks.spawn(async move {
+                    store.append_loop_event(loop_id, length, &json!({ "writer": writer }), at(1)).await.unwrap()
+                });
+            }
+            let appended = tasks.join_all().await.into_iter().filter(|appended| *appended).count();
+            assert_eq!(appended, 1);
+        }
+        let events = store.loop_events(loop_id).await.unwrap();
+        assert_eq!(events.len(), 3);
+        let one_key: HashSet<_> = events.iter().flat_map(|(_, event)| event.as_object().unwrap().keys()).collect();
+        assert_eq!(one_key.len(), 1);
+        assert!(!store.append_loop_event(loop_id, 5, &json!(null), at(2)).await.unwrap(), "no gaps");
+    }
+}

@@ -135,3 +135,38 @@ impl Store {
         Ok(waiting.fetch_one(&self.reader).await?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::at;
+    use super::*;
+    use serde_json::json;
+
+    #[tokio::test]
+    async fn mail_comes_again_until_it_is_finished() {
+        let store = Store::in_memory().await.unwrap();
+        let first =
+            store.send_mail("watcher", MailKind::Message, &json!({"n": 1}), "m1", at(0)).await.unwrap().unwrap();
+        store.send_mail("watcher", MailKind::Order, &json!({"n": 2}), "m2", at(1)).await.unwrap().unwrap();
+        for attempt in 1..=2 {
+            let mail = store.next_mail("watcher", at(2)).await.unwrap().unwrap();
+            assert_eq!((mail.id, mail.attempts, mail.payload), (first, attempt, json!({"n": 1})));
+        }
+        assert_eq!(store.waiting_mail("watcher").await.unwrap(), 2);
+        store.finish_mail(first, at(3)).await.unwrap();
+        let second = store.next_mail("watcher", at(4)).await.unwrap().unwrap();
+        assert_eq!((second.kind, second.attempts), (MailKind::Order, 1));
+        store.abandon_mail(second.id, "three attempts", at(5)).await.unwrap();
+        assert_eq!(store.next_mail("watcher", at(6)).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn the_same_mail_is_sent_once_even_after_it_was_finished() {
+        let store = Store::in_memory().await.unwrap();
+        let id = store.send_mail("watcher", MailKind::Message, &json!(1), "m", at(0)).await.unwrap().unwrap();
+        store.finish_mail(id, at(1)).await.unwrap();
+        assert_eq!(store.send_mail("watcher", MailKind::Message, &json!(1), "m", at(2)).await.unwrap(), None);
+        assert!(store.send_mail("developer", MailKind::Message, &json!(1), "m", at(2)).await.unwrap().is_some());
+        assert_eq!(store.waiting_mail("watcher").await.unwrap(), 0);
+    }
+}

@@ -236,3 +236,73 @@ impl Store {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::at;
+    use super::*;
+
+    fn message(text: &str, dedup: Option<&str>) -> NewMessage {
+        NewMessage {
+            channel: "mission-control".into(),
+            author: "watcher".into(),
+            author_kind: AuthorKind::Agent,
+            brain: Some("playbook".into()),
+            text: text.into(),
+            attachments: vec![Attachment {
+                artifact: ArtifactId("ab".into()),
+                name: "success.png".into(),
+                media_type: "image/png".into(),
+                alt: "success by loop".into(),
+            }],
+            loop_id: None,
+            dedup: dedup.map(str::to_owned),
+        }
+    }
+
+    #[tokio::test]
+    async fn messages_are_read_in_order_and_written_once_by_name() {
+        let store = Store::in_memory().await.unwrap();
+        let first = store.post(&message("one", Some("loop1/opened")), at(0)).await.unwrap();
+        assert_eq!(store.post(&message("one again", Some("loop1/opened")), at(1)).await.unwrap(), first);
+        let second = store.post(&message("two", None), at(2)).await.unwrap();
+        let third = store.post(&message("two", None), at(3)).await.unwrap();
+        let training = NewMessage { channel: "training".into(), ..message("loss", None) };
+        store.post(&training, at(4)).await.unwrap();
+        let ids = |rows: Vec<MessageRow>| rows.into_iter().map(|row| row.id).collect::<Vec<_>>();
+        assert_eq!(ids(store.messages(Some("mission-control"), first, 10).await.unwrap()), [second, third]);
+        assert_eq!(ids(store.latest_messages(Some("mission-control"), 2).await.unwrap()), [second, third]);
+        assert_eq!(store.messages(None, MessageId(0), 10).await.unwrap().len(), 4);
+        let row = store.message(first).await.unwrap().unwrap();
+        assert_eq!((row.text.as_str(), row.attachments[0].name.as_str()), ("one", "success.png"));
+    }
+
+    #[tokio::test]
+    async fn a_message_stays_undelivered_until_it_is_delivered_or_given_up() {
+        let store = Store::in_memory().await.unwrap();
+        let first = store.post(&message("one", None), at(0)).await.unwrap();
+        let second = store.post(&message("two", None), at(0)).await.unwrap();
+        store.delivered(first, "discord", "123", at(1)).await.unwrap();
+        let left = async || store.undelivered("discord", MessageId(0), 10).await.unwrap().len();
+        assert_eq!(left().await, 1);
+        for _ in 1..MOST_FAILURES {
+            store.delivery_failed(second, "discord", "503", at(2)).await.unwrap();
+            assert_eq!(left().await, 1);
+        }
+        store.delivery_failed(second, "discord", "503", at(3)).await.unwrap();
+        assert_eq!(left().await, 0);
+        assert_eq!(store.undelivered("console", MessageId(0), 10).await.unwrap().len(), 2, "fronts are apart");
+    }
+
+    #[tokio::test]
+    async fn a_new_front_does_not_replay_history() {
+        let store = Store::in_memory().await.unwrap();
+        store.post(&message("old", None), at(0)).await.unwrap();
+        assert!(!store.front_seen("discord").await.unwrap());
+        store.mark_all_delivered("discord", at(1)).await.unwrap();
+        assert!(store.front_seen("discord").await.unwrap());
+        let new = store.post(&message("new", None), at(2)).await.unwrap();
+        let rows = store.undelivered("discord", MessageId(0), 10).await.unwrap();
+        assert_eq!(rows.iter().map(|row| row.id).collect::<Vec<_>>(), [new]);
+    }
+}

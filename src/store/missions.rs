@@ -161,3 +161,31 @@ impl Store {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::{at, mission};
+    use super::*;
+
+    #[tokio::test]
+    async fn the_current_mission_is_the_newest_that_can_go_on() {
+        let store = Store::in_memory().await.unwrap();
+        assert_eq!(store.current_mission().await.unwrap(), None);
+        let first = mission(&store).await;
+        let second = mission(&store).await;
+        store.set_mission_state(second, MissionState::Stopped, Some("asked to"), at(5)).await.unwrap();
+        assert_eq!(store.current_mission().await.unwrap().map(|row| row.id), Some(first));
+        let latest = store.latest_mission().await.unwrap().unwrap();
+        assert_eq!((latest.id, latest.ended_at, latest.ending.as_deref()), (second, Some(at(5)), Some("asked to")));
+        store.set_planned_loops(first, 10).await.unwrap();
+        assert_eq!(store.mission(first).await.unwrap().map(|row| row.planned_loops), Some(10));
+        assert_eq!(store.missions().await.unwrap().len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_mission_that_is_not_there_cannot_be_moved() {
+        let store = Store::in_memory().await.unwrap();
+        let error = store.set_mission_state(MissionId(7), MissionState::Paused, None, at(0)).await.unwrap_err();
+        assert_eq!(error.to_string(), "there is no mission 7");
+    }
+}

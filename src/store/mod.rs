@@ -14,6 +14,8 @@ mod datasets;
 mod decisions;
 mod error;
 mod evaluations;
+#[cfg(test)]
+mod fixtures;
 mod incidents;
 mod jobs;
 mod loops;
@@ -195,4 +197,63 @@ async fn refuse_newer(path: &Path) -> Result<(), StoreError> {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::fixtures::{at, first_loop, job};
+    use super::*;
+    use crate::base::{MissionState, Seed};
+
+    #[tokio::test]
+    async fn reopening_keeps_everything_that_was_acknowledged() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ralphton.db");
+        let store = Store::open(&path).await.unwrap();
+        let loop_id = first_loop(&store).await;
+        let job_id = store.enqueue(&job("a"), at(1)).await.unwrap();
+        assert!(store.append_loop_event(loop_id, 0, &serde_json::json!({"opened": 1}), at(2)).await.unwrap());
+        let (mission, job_row) = (store.current_mission().await.unwrap(), store.job(job_id).await.unwrap());
+        // Neither closed nor checkpointed: as after a kill, what is true is in the log beside the file.
+        let again = Store::open(&path).await.unwrap();
+        assert_eq!(again.current_mission().await.unwrap(), mission);
+        assert_eq!(again.job(job_id).await.unwrap(), job_row);
+        assert_eq!(again.loop_events(loop_id).await.unwrap().len(), 1);
+        assert_eq!(mission.map(|row| (row.seed, row.state)), Some((Seed(u64::MAX - 1), MissionState::Running)));
+        again.close().await;
+        store.close().await;
+        assert!(!folder.path().join("ralphton.db-wal").exists(), "a clean close leaves one file");
+    }
+
+    #[tokio::test]
+    async fn data_of_a_newer_version_are_refused_and_left_as_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ralphton.db");
+        let store = Store::open(&path).await.unwrap();
+        sqlx::query("UPDATE _sqlx_migrations SET version = 99990101000000").execute(&store.writer).await.unwrap();
+        store.close().await;
+        let before = std::fs::read(&path).unwrap();
+        let error = Store::open(&path).await.unwrap_err();
+        assert!(matches!(error, StoreError::NewerData { found: 99_990_101_000_000, .. }), "{error}");
+        assert!(error.to_string().contains("update ralphton, or choose another folder with --data"), "{error}");
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_no_store_is_refused_and_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notes.txt");
+        let text = "not a database, however long one looks at it. ".repeat(50);
+        std::fs::write(&path, &text).unwrap();
+        let error = Store::open(&path).await.unwrap_err();
+        assert!(matches!(error, StoreError::Open { .. }), "{error}");
+        assert!(error.to_string().contains("notes.txt"), "{error}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    }
+
+    #[tokio::test]
+    async fn writes_wake_readers() {
+        let store = Store::in_memory().await.unwrap();
+        let mut changes = store.changes();
+        store.clone().enqueue(&job("a"), at(0)).await.unwrap();
+        assert_eq!(changes.try_recv(), Ok(Change::Job));
+    }
+}

@@ -74,3 +74,22 @@ impl Store {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::at;
+    use super::*;
+    use serde_json::json;
+
+    #[tokio::test]
+    async fn an_order_is_placed_once_and_waits_until_it_is_carried_out() {
+        let store = Store::in_memory().await.unwrap();
+        let place = || store.place_order("restart_agent", "training", &json!({}), "incident 1", at(0));
+        let id = place().await.unwrap().unwrap();
+        assert_eq!(place().await.unwrap(), None);
+        assert_eq!(store.open_orders().await.unwrap()[0].id, id);
+        store.finish_order(id, "restarted", at(1)).await.unwrap();
+        assert!(store.open_orders().await.unwrap().is_empty());
+        assert_eq!(place().await.unwrap(), None);
+    }
+}

@@ -171,3 +171,41 @@ impl Store {
         Ok(rows.fetch_all(&self.reader).await?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::at;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_turn_ends_once() {
+        let store = Store::in_memory().await.unwrap();
+        let mail = store.send_mail("watcher", MailKind::Message, &json!({}), "m", at(0)).await.unwrap();
+        let id = store.begin_turn("watcher", "playbook", "1", mail, at(1)).await.unwrap();
+        store.begin_turn("developer", "playbook", "1", None, at(1)).await.unwrap();
+        store.end_turn(id, "answered", 2, &json!([{"said": "hello"}]), at(2)).await.unwrap();
+        store.end_turn(id, "crashed", 0, &json!([]), at(3)).await.unwrap();
+        let turns = store.turns(Some("watcher"), 10).await.unwrap();
+        assert_eq!(turns.len(), 1);
+        assert_eq!((turns[0].outcome.as_deref(), turns[0].tool_calls, turns[0].mail), (Some("answered"), 2, mail));
+        assert_eq!(store.turns(None, 1).await.unwrap()[0].agent, "developer");
+    }
+
+    #[tokio::test]
+    async fn a_hand_off_is_one_row_and_one_mail() {
+        let store = Store::in_memory().await.unwrap();
+        let new = NewHandoff {
+            loop_id: None,
+            from_agent: "evaluation".into(),
+            to_agent: "developer".into(),
+            kind: "failures".into(),
+            payload: json!({"wall-stuck": 4}),
+        };
+        assert!(store.hand_off(&new, "loop1/failures", at(0)).await.unwrap());
+        assert!(!store.hand_off(&new, "loop1/failures", at(1)).await.unwrap());
+        assert_eq!(store.handoffs(10).await.unwrap().len(), 1);
+        assert_eq!(store.waiting_mail("developer").await.unwrap(), 1);
+        let mail = store.next_mail("developer", at(2)).await.unwrap().unwrap();
+        assert_eq!((mail.kind, &mail.payload["payload"]), (MailKind::Handoff, &new.payload));
+    }
+}
