@@ -159,10 +159,8 @@ fn answer(json: &Value) -> Result<Response, LlmError> {
 /// Some compatible servers give calls no id; its place within the answer serves then.
 fn called(index: usize, call: &Value) -> ToolCall {
     let function = &call["function"];
-    let arguments = match &function["arguments"] {
-        Value::String(text) => arguments_from(text),
-        other => other.clone(),
-    };
+    let arguments = &function["arguments"];
+    let arguments = arguments.as_str().map_or_else(|| arguments.clone(), arguments_from);
     ToolCall {
         id: call["id"].as_str().map_or_else(|| format!("call_{index}"), str::to_owned),
         name: function["name"].as_str().unwrap_or_default().to_owned(),

@@ -173,7 +173,8 @@ mod tests {
     async fn asking_twice_is_one_decision_and_one_mail() {
         let store = Store::in_memory().await.unwrap();
         let loop_id = first_loop(&store).await;
-        let ask = || store.ask_decision(loop_id, Stage::Train, Persona::Training, &json!({"loss": 1}), at(60), at(1));
+        let evidence = json!({"loss": 1});
+        let ask = || store.ask_decision(loop_id, Stage::Train, Persona::Training, &evidence, at(60), at(1));
         let id = ask().await.unwrap();
         assert_eq!(ask().await.unwrap(), id);
         assert_eq!(store.waiting_mail("training").await.unwrap(), 1);

@@ -172,7 +172,14 @@ async fn refuse_newer(path: &Path) -> Result<(), StoreError> {
         return Ok(());
     }
     let cannot_open = |source| StoreError::Open { path: path.to_path_buf(), source };
-    let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_TIMEOUT);
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    // Even reading makes files beside the database, unless SQLite may take it as standing still: it does without a log.
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(true)
+        .immutable(!Path::new(&log).exists())
+        .busy_timeout(BUSY_TIMEOUT);
     let mut connection = SqliteConnection::connect_with(&options).await.map_err(cannot_open)?;
     // Not checked at build time: the table belongs to the migrator, and is not there in a new file.
     let tables: i64 =

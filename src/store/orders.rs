@@ -84,7 +84,8 @@ mod tests {
     #[tokio::test]
     async fn an_order_is_placed_once_and_waits_until_it_is_carried_out() {
         let store = Store::in_memory().await.unwrap();
-        let place = || store.place_order("restart_agent", "training", &json!({}), "incident 1", at(0));
+        let payload = json!({});
+        let place = || store.place_order("restart_agent", "training", &payload, "incident 1", at(0));
         let id = place().await.unwrap().unwrap();
         assert_eq!(place().await.unwrap(), None);
         assert_eq!(store.open_orders().await.unwrap()[0].id, id);
