@@ -9,6 +9,7 @@ use super::{AgentError, BrainKind};
 use crate::base::{JobId, LoopId, Timestamp, TurnId};
 use crate::store::{Activity, AuthorKind, MailKind, MailRow, NewMessage, StoreError};
 use crate::tools::{Asker, Caller, Registry, ToolContext, ToolDeps};
+use jiff::SignedDuration;
 use serde_json::Value;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -20,7 +21,7 @@ const MOST_ATTEMPTS: u32 = 3;
 /// The agent looks into its mailbox at least this often, in case a wake-up was lost.
 const POLL: Duration = Duration::from_secs(2);
 /// An agent that rests shows at least this often that it has looked and found nothing.
-const SHOW_EVERY: Duration = Duration::from_secs(30);
+const SHOW_EVERY: SignedDuration = SignedDuration::from_secs(30);
 /// Recent messages shown to a brain that reads context.
 const RECENT_MESSAGES: u32 = 20;
 
@@ -130,7 +131,8 @@ impl Agent {
     /// the mailbox was looked into and found empty, so an agent that hangs cannot seem to rest.
     async fn rest(&mut self, stop: &CancellationToken) -> Result<(), AgentError> {
         let now = self.now();
-        if stop.is_cancelled() || self.shown_at.is_some_and(|shown| now.duration_since(shown) < SHOW_EVERY.try_into().unwrap_or_default()) {
+        if stop.is_cancelled() || self.shown_at.is_some_and(|shown| now.duration_since(shown) < SHOW_EVERY)
+        {
             return Ok(());
         }
         let jobs = self.deps.tools.store.open_jobs().await?;

@@ -154,7 +154,8 @@ pub fn check_roster(roster: &[AgentConfig], registry: &Registry) -> Result<(), R
             )));
         }
         if holders[0].name != persona.as_str() {
-            let what = format!("its persona's mail goes to \"{persona}\", so it must be named so; set title for people");
+            let what =
+                format!("its persona's mail goes to \"{persona}\", so it must be named so; set title for people");
             return Err(RosterError::Agent { agent: holders[0].name.clone(), what });
         }
     }
@@ -196,7 +197,8 @@ mod tests {
 
     #[test]
     fn unknown_keys_tools_and_channels_are_refused_with_what_exists() {
-        let error = toml::from_str::<AgentConfig>("name = \"a\"\npersona = \"watcher\"\nbrian = \"playbook\"").unwrap_err();
+        let error =
+            toml::from_str::<AgentConfig>("name = \"a\"\npersona = \"watcher\"\nbrian = \"playbook\"").unwrap_err();
         assert!(error.to_string().contains("brian"), "{error}");
         let mut roster = default_roster();
         roster[0].tools = vec!["post_mesage".to_owned()];

@@ -4,11 +4,11 @@
 //! watchdog places (`wake`, `restart_agent`), gives a seat whose task died a new one, and mails the training agent each
 //! canary that its job has measured.
 
+use super::AgentError;
 use super::actor::{Agent, AgentDeps};
 use super::brain::Brain;
 use super::config::{AgentConfig, check_roster};
 use super::playbook::PlaybookBrain;
-use super::AgentError;
 use crate::base::{EvaluationId, Persona};
 use crate::store::{Change, EvaluationKind, MailKind, OrderRow, Store, StoreError};
 use serde_json::json;

@@ -125,7 +125,11 @@ impl<'a> Turn<'a> {
                 let answer = match &exchange.answer {
                     Ok(value) => {
                         let bytes = value.to_string().len();
-                        if bytes > MOST_KEPT { json!({ "ok": format!("{bytes} bytes, not kept") }) } else { json!({ "ok": value }) }
+                        if bytes > MOST_KEPT {
+                            json!({ "ok": format!("{bytes} bytes, not kept") })
+                        } else {
+                            json!({ "ok": value })
+                        }
                     }
                     Err(text) => json!({ "refused": text }),
                 };

@@ -18,6 +18,8 @@ pub struct ToolDeps {
     pub ledger: Ledger,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Threads that jobs may use.
+    pub threads: usize,
 }
 
 /// The agent on whose behalf a tool runs.

@@ -83,7 +83,9 @@ impl Tool for HandOff {
         let payload = Value::Object(payload);
         let bytes = payload.to_string().len();
         if bytes > MOST_PAYLOAD {
-            return Err(tell(format!("the payload is {bytes} bytes long; give row numbers, at most {MOST_PAYLOAD} bytes")));
+            return Err(tell(format!(
+                "the payload is {bytes} bytes long; give row numbers, at most {MOST_PAYLOAD} bytes"
+            )));
         }
         let handoff = NewHandoff {
             loop_id: ctx.loop_id,

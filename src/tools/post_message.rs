@@ -84,7 +84,9 @@ fn check_text(text: &str) -> Result<(), ToolError> {
         return Err(tell("the text is empty; say something or post nothing"));
     }
     if characters > MOST_CHARACTERS {
-        return Err(tell(format!("the text has {characters} characters; at most {MOST_CHARACTERS} fit, so shorten it")));
+        return Err(tell(format!(
+            "the text has {characters} characters; at most {MOST_CHARACTERS} fit, so shorten it"
+        )));
     }
     Ok(())
 }

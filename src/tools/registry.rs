@@ -2,8 +2,8 @@
 
 use super::{Callers, Tool, ToolContext, ToolError, ToolOutput, tell};
 use super::{
-    agent_ages, cost_summary, hand_off, loop_status, post_message, propose_plan, read_decision, read_evaluation,
-    read_job, success_chart, training_chart,
+    agent_ages, cost_summary, generate_episodes, hand_off, loop_status, patch_data, post_message, propose_plan,
+    read_decision, read_evaluation, read_job, run_rollouts, success_chart, train_policy, training_chart,
 };
 use crate::base::Persona;
 use crate::llm::ToolSpec;
@@ -26,14 +26,18 @@ impl Registry {
         let tools: Vec<Arc<dyn Tool>> = vec![
             Arc::new(agent_ages::AgentAges),
             Arc::new(cost_summary::CostSummary),
+            Arc::new(generate_episodes::GenerateEpisodes),
             Arc::new(hand_off::HandOff),
             Arc::new(loop_status::LoopStatus),
+            Arc::new(patch_data::PatchData),
             Arc::new(post_message::PostMessage),
             Arc::new(propose_plan::ProposePlan),
             Arc::new(read_decision::ReadDecision),
             Arc::new(read_evaluation::ReadEvaluation),
             Arc::new(read_job::ReadJob),
+            Arc::new(run_rollouts::RunRollouts),
             Arc::new(success_chart::SuccessChart),
+            Arc::new(train_policy::TrainPolicy),
             Arc::new(training_chart::TrainingChart),
         ];
         Self { tools: tools.into_iter().map(|tool| (tool.name(), tool)).collect() }
@@ -81,10 +85,8 @@ impl Registry {
     }
 
     fn nearest(&self, name: &str) -> &'static str {
-        let nearest = self
-            .tools
-            .keys()
-            .max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
+        let nearest =
+            self.tools.keys().max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
         nearest.copied().unwrap_or("none")
     }
 }
@@ -108,4 +110,37 @@ fn permit(tool: &dyn Tool, ctx: &ToolContext) -> Result<(), ToolError> {
         return Err(tell(format!("{} is not among the tools that {} is given", tool.name(), ctx.caller.agent)));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_tool_has_a_closed_schema_and_says_what_it_does() {
+        for tool in Registry::standard().tools.values() {
+            let schema = tool.parameters();
+            assert_eq!(schema["type"], "object", "{}", tool.name());
+            assert_eq!(schema["additionalProperties"], false, "{}", tool.name());
+            assert!(schema["properties"].is_object() && tool.description().len() > 30, "{}", tool.name());
+        }
+    }
+
+    #[test]
+    fn work_belongs_to_the_persona_that_owns_its_stage() {
+        let registry = Registry::standard();
+        let all = ["*".to_owned()];
+        let names = |persona| registry.specs_for(persona, &all).into_iter().map(|spec| spec.name).collect::<Vec<_>>();
+        assert!(names(Persona::Developer).contains(&"generate_episodes".to_owned()));
+        assert!(!names(Persona::Training).contains(&"generate_episodes".to_owned()));
+        assert!(names(Persona::Evaluation).contains(&"run_rollouts".to_owned()));
+        assert!(!names(Persona::Watcher).contains(&"train_policy".to_owned()));
+        assert!(registry.specs_for(Persona::Watcher, &[]).is_empty(), "an empty list is nothing");
+    }
+
+    #[test]
+    fn a_misspelt_tool_in_a_configuration_is_named_with_its_neighbour() {
+        let unknown = Registry::standard().unknown_names(&["*".to_owned(), "read_jub".to_owned()]);
+        assert_eq!(unknown, [("read_jub".to_owned(), "read_job".to_owned())]);
+    }
 }

@@ -102,8 +102,10 @@ impl Check for AgentSilent {
                 oldest = Some((agent.age_s, agent.name));
             }
         }
-        let fine = oldest
-            .map_or_else(|| "no agent has started".to_owned(), |(age_s, name)| format!("oldest progress {age_s} s ({name})"));
+        let fine = oldest.map_or_else(
+            || "no agent has started".to_owned(),
+            |(age_s, name)| format!("oldest progress {age_s} s ({name})"),
+        );
         Ok(Status::of(findings, fine))
     }
 }

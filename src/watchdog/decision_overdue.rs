@@ -26,8 +26,7 @@ impl Check for DecisionOverdue {
     }
 
     async fn activate(&self, now: Timestamp, since: Timestamp) -> Result<Status, StoreError> {
-        let running =
-            self.store.current_mission().await?.filter(|mission| mission.state == MissionState::Running);
+        let running = self.store.current_mission().await?.filter(|mission| mission.state == MissionState::Running);
         let Some(mission) = running else {
             return Ok(Status::of(Vec::new(), "no mission runs".to_owned()));
         };

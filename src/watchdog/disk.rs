@@ -36,7 +36,8 @@ impl Check for Disk {
             }
         };
         let findings = if free_mib < self.least_mib {
-            let evidence = format!("{free_mib} MiB are free in {}, below {} MiB", self.data_dir.display(), self.least_mib);
+            let evidence =
+                format!("{free_mib} MiB are free in {}, below {} MiB", self.data_dir.display(), self.least_mib);
             vec![Finding { subject: "disk".to_owned(), evidence }]
         } else {
             Vec::new()

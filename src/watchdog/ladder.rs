@@ -72,10 +72,9 @@ pub(super) fn call(incident: &IncidentRow) -> String {
             "{} does not come back; the playbook decides in its place at each deadline. Somebody should look at the log",
             incident.subject
         ),
-        super::job_stalled::NAME => format!(
-            "{} needs a person: restart ralphton and it goes on from its last safe point",
-            incident.subject
-        ),
+        super::job_stalled::NAME => {
+            format!("{} needs a person: restart ralphton and it goes on from its last safe point", incident.subject)
+        }
         super::decision_overdue::NAME => {
             format!("{} is not taken although its deadline has passed: restart ralphton", incident.subject)
         }

@@ -18,6 +18,7 @@ pub use config::Config;
 use crate::base::{Clock, Timestamp};
 use crate::store::{AuthorKind, IncidentRow, NewMessage, Store, StoreError};
 use async_trait::async_trait;
+use jiff::SignedDuration;
 use ladder::Rung;
 use schedule::Schedule;
 use serde_json::json;
@@ -31,7 +32,7 @@ const NEWEST_INCIDENTS: u32 = 200;
 /// The schedule is looked at again at least this often: a machine that slept wakes to a clock that jumped.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 /// A pause between two ticks that is longer than this means that the machine slept, not that everybody was silent.
-const GAP: Duration = Duration::from_secs(180);
+const GAP: SignedDuration = SignedDuration::from_secs(180);
 
 /// What is wrong with the watchdog itself.
 #[derive(Debug, thiserror::Error)]
@@ -123,7 +124,7 @@ impl Watchdog {
         while !stop.is_cancelled() {
             let now = self.clock.now();
             if next.is_some_and(|next| now >= next) {
-                if now.duration_since(last) > GAP.try_into().unwrap_or_default() {
+                if now.duration_since(last) > GAP {
                     self.watching_since = now;
                 }
                 if let Err(error) = self.tick(now).await {

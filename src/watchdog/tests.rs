@@ -17,8 +17,7 @@ async fn world() -> World {
     let data = tempfile::tempdir().unwrap();
     // The disk of the machine that runs the tests is not what is tested.
     let config = Config { disk_free_mib: 0, ..Config::default() };
-    let watchdog =
-        Watchdog::new(config, store.clone(), Arc::new(clock.clone()), data.path().to_owned()).unwrap();
+    let watchdog = Watchdog::new(config, store.clone(), Arc::new(clock.clone()), data.path().to_owned()).unwrap();
     World { store, clock, watchdog, _data: data }
 }
 

@@ -2,7 +2,7 @@
 //! area; money or the team's health when the question is about that.
 
 use super::words::{duration, grouped, plain, proportion};
-use super::{MISSION_CONTROL, calls, done, need, say_once};
+use super::{MISSION_CONTROL, calls, need, say_once};
 use crate::agents::brain::{Step, TurnInput};
 use crate::base::Persona;
 use serde_json::{Value, json};
@@ -39,7 +39,10 @@ pub(super) fn step(turn: &TurnInput) -> Step {
     };
     match body {
         Ok(body) => {
-            let text = format!("{}I am the playbook: rules, not a language model, so I answer from what is stored.\n{body}", greeting(payload));
+            let text = format!(
+                "{}I am the playbook: rules, not a language model, so I answer from what is stored.\n{body}",
+                greeting(payload)
+            );
             say_once(turn, channel, &text, &[], "answered")
         }
         Err(step) => step,

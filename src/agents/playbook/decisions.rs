@@ -1,7 +1,7 @@
 //! A decision was asked: the rules decide, and one line says what and why.
 
 use super::words::{grouped, percent, plain, sentence};
-use super::{MISSION_CONTROL, calls, done, need, post};
+use super::{MISSION_CONTROL, calls, done, need, say_once};
 use crate::agents::brain::{Step, TurnInput};
 use crate::cycle::evidence::Evidence;
 use crate::cycle::plan::{EvaluatePlan, FeedbackPlan, GeneratePlan, Plan, StartFrom, TrainPlan};
@@ -28,15 +28,14 @@ pub(super) fn step(turn: &TurnInput) -> Step {
     };
     let (plan, reason) = decide(&evidence);
     match turn.answer("propose_plan") {
-        Some(Err(why)) => return done(why),
-        None if decision["decided_by"].is_string() => return done("decided already"),
+        Some(Err(why)) => done(why),
+        Some(Ok(_)) => say_once(turn, MISSION_CONTROL, &line(&evidence, &plan, &reason), &[], "proposed"),
+        None if decision["decided_by"].is_string() => done("decided already"),
         None => {
             let arguments = json!({ "decision": number, "plan": plan.to_json(), "reason": reason });
-            return calls(turn, vec![("propose_plan", arguments), post(MISSION_CONTROL, &line(&evidence, &plan, &reason), &[])]);
+            calls(turn, vec![("propose_plan", arguments)])
         }
-        Some(Ok(_)) => {}
     }
-    done("proposed")
 }
 
 /// "**Loop 1 · train.** 80,000 samples from scratch, … "
@@ -56,11 +55,7 @@ fn generate(plan: &GeneratePlan) -> String {
         (low, high) if low == high => format!("{low} bricks"),
         (low, high) => format!("{low}–{high} bricks"),
     };
-    let expert = format!(
-        "{} with noise, {} from bad starts",
-        percent(plan.noisy_share),
-        percent(plan.bad_start_share)
-    );
+    let expert = format!("{} with noise, {} from bad starts", percent(plan.noisy_share), percent(plan.bad_start_share));
     let driven = if plan.dagger_share > 0.0 {
         format!(
             "; the policy drives {} of them while the expert labels. Of the expert's own: {expert}.",

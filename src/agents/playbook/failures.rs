@@ -77,7 +77,10 @@ const READINGS: [Reading; 9] = [
 
 /// A failure class in a few words for people.
 pub(super) fn title(class: &str) -> String {
-    READINGS.iter().find(|reading| reading.class == class).map_or_else(|| plain(class), |reading| reading.title.to_owned())
+    READINGS
+        .iter()
+        .find(|reading| reading.class == class)
+        .map_or_else(|| plain(class), |reading| reading.title.to_owned())
 }
 
 /// Reads the evaluation that was handed over.

@@ -1,10 +1,10 @@
 //! An evaluation ended: success with its interval, the hardest families, how it fails, and two clips to look at.
 
+use super::failures::title;
+use super::training::first_number;
 use super::words::{duration, grouped, plain, proportion};
 use super::{ROLLOUTS, calls, done, need, place, post};
 use crate::agents::brain::{Step, TurnInput};
-use crate::agents::playbook::failures::title;
-use crate::agents::playbook::training::first_number;
 use serde_json::{Value, json};
 
 /// Families and failure classes named in a message; the rest is in the rows.

@@ -2,9 +2,7 @@
 
 use super::*;
 use crate::base::{ArtifactId, JobId, JobKind};
-use crate::store::{
-    EvaluationKind, MailKind, NewCheckpoint, NewDataset, NewEvaluation, NewJob, SceneRow,
-};
+use crate::store::{EvaluationKind, MailKind, NewCheckpoint, NewDataset, NewEvaluation, NewJob, SceneRow};
 use serde_json::Value;
 
 /// A job of the loop that ran for `seconds` and ended with `result`.

@@ -18,7 +18,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// A price for the scripted model, so that it may be called.
-const PRICES: &str = r#"{"as_of": "2026-01-01", "models": {"scripted": {"provider": "scripted", "input": 1.0, "output": 10.0}}}"#;
+const PRICES: &str =
+    r#"{"as_of": "2026-01-01", "models": {"scripted": {"provider": "scripted", "input": 1.0, "output": 10.0}}}"#;
 
 pub(super) struct World {
     pub store: Store,
@@ -40,8 +41,13 @@ impl World {
         let artifacts = Artifacts::local(files.path()).unwrap();
         let prices = PriceBook::embedded().unwrap().extended_with(PRICES).unwrap();
         let ledger = Ledger::new(store.clone(), prices, budgets, Arc::new(clock.clone()));
-        let tools =
-            ToolDeps { store: store.clone(), artifacts, ledger: ledger.clone(), clock: Arc::new(clock.clone()) };
+        let tools = ToolDeps {
+            store: store.clone(),
+            artifacts,
+            ledger: ledger.clone(),
+            clock: Arc::new(clock.clone()),
+            threads: 1,
+        };
         Self { store, clock, deps: AgentDeps::new(tools), ledger, _files: files }
     }
 

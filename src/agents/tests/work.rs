@@ -27,7 +27,10 @@ async fn every_turn_is_booked_and_the_playbooks_cost_nothing() {
     w.ask(loop_id, Stage::Train).await;
     w.work(Persona::Training).await;
     let turn = w.store.turns(Some("training"), 5).await.unwrap().remove(0);
-    assert_eq!((turn.brain.as_str(), turn.outcome.as_deref(), turn.tool_calls), ("playbook", Some("done: proposed"), 3));
+    assert_eq!(
+        (turn.brain.as_str(), turn.outcome.as_deref(), turn.tool_calls),
+        ("playbook", Some("done: proposed"), 3)
+    );
     assert_eq!(turn.transcript[1]["tool"], "propose_plan");
     let spend = w.store.spend(5).await.unwrap();
     assert_eq!((spend.len(), spend[0].turn_id, spend[0].settled), (1, Some(turn.id), Some(crate::base::NanoUsd::ZERO)));
@@ -153,9 +156,7 @@ async fn only_the_owner_of_a_stage_proposes_and_bad_plans_are_told_apart() {
         let turn = crate::base::TurnId(1);
         crate::tools::ToolContext::new(w.deps.tools.clone(), caller, turn, None, None, "test".to_owned())
     };
-    let plan = |scenes: u32| {
-        json!({ "decision": decision, "reason": "because", "plan": { "scenes": scenes, "bricks": 1, "execute_steps": 10 } })
-    };
+    let plan = |scenes: u32| json!({ "decision": decision, "reason": "because", "plan": { "scenes": scenes, "bricks": 1, "execute_steps": 10 } });
     let registry = &w.deps.registry;
     let refused = registry.call(&ctx(Persona::Training), "propose_plan", plan(130)).await.unwrap_err().to_string();
     assert!(refused.contains("is the evaluation's, not the training's"), "{refused}");
