@@ -3,10 +3,15 @@
 //! The rooms and their direction are drawn in `ARCHITECTURE.md`; `tests/architecture.rs` holds them.
 
 pub mod agents;
+pub mod app;
 pub mod artifacts;
 pub mod base;
+pub mod commands;
+pub mod config;
+pub mod console;
 pub mod cycle;
 pub mod dataset;
+pub mod discord;
 pub mod episodes;
 pub mod ledger;
 pub mod llm;

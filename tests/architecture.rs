@@ -21,12 +21,8 @@ const LEVELS: &[&[&str]] = &[
 ];
 
 /// What must be absent: words that only the named rooms may contain.
-const ABSENT: &[(&str, &[&str])] = &[
-    ("serenity::", &["discord"]),
-    ("poise::", &["discord"]),
-    ("sqlx::", &["store"]),
-    ("std::env::var", &["config"]),
-];
+const ABSENT: &[(&str, &[&str])] =
+    &[("serenity::", &["discord"]), ("poise::", &["discord"]), ("sqlx::", &["store"]), ("std::env::var", &["config"])];
 
 /// Rooms that know nothing of the async world.
 const PLAIN: &[&str] = &["sim", "render", "dataset", "policy", "episodes", "rollout", "report"];

@@ -10,9 +10,7 @@ use ralphton::cycle::driver::{Driver, Tick};
 use ralphton::cycle::evidence::Evidence;
 use ralphton::cycle::playbook;
 use ralphton::cycle::preset::LoopPreset;
-use ralphton::store::{
-    EvaluationKind, JobRow, NewCheckpoint, NewDataset, NewEvaluation, SceneRow, Store,
-};
+use ralphton::store::{EvaluationKind, JobRow, NewCheckpoint, NewDataset, NewEvaluation, SceneRow, Store};
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;

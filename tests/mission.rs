@@ -59,7 +59,8 @@ async fn run_mission(folder: &Path) -> (MissionSummary, Vec<MessageRow>, Store) 
     let runner_stop = stop.clone();
     let runner = tokio::spawn(async move { runner.run(runner_stop).await });
     let ledger = Ledger::new(store.clone(), PriceBook::embedded().unwrap(), config.budgets, Arc::clone(&clock));
-    let deps = AgentDeps::new(ToolDeps { store: store.clone(), artifacts, ledger, clock: Arc::clone(&clock) });
+    let deps =
+        AgentDeps::new(ToolDeps { store: store.clone(), artifacts, ledger, clock: Arc::clone(&clock), threads: 2 });
     let team = Team::start(config.agents.clone(), deps, Brains::new(), stop.clone()).unwrap();
 
     let mut changes = store.changes();

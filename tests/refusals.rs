@@ -73,7 +73,8 @@ fn a_port_in_use_and_a_folder_in_use_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let running = Running::start(folder.path());
 
-    let output = ralphton(folder.path()).args(["--data", "other", "up", "--listen", &running.address]).output().unwrap();
+    let output =
+        ralphton(folder.path()).args(["--data", "other", "up", "--listen", &running.address]).output().unwrap();
     let text = refusal(&output);
     let port = running.address.rsplit(':').next().unwrap();
     assert!(text.contains(&format!("port {port}")) && text.contains("--listen"), "{text}");

@@ -115,8 +115,7 @@ fn sim_figures(figures: &mut Vec<Figure>) -> anyhow::Result<()> {
 
 fn render_figures(figures: &mut Vec<Figure>) -> anyhow::Result<()> {
     let worlds: Vec<World> = (0..13).map(a_world).collect::<anyhow::Result<_>>()?;
-    for (name, width, height) in
-        [("render: cab 96×72, 1 thread", 96, 72), ("render: cab 320×240, 1 thread", 320, 240)]
+    for (name, width, height) in [("render: cab 96×72, 1 thread", 96, 72), ("render: cab 320×240, 1 thread", 320, 240)]
     {
         let mut renderer = Renderer::new(Camera::cab(width, height));
         let mut rgb = vec![0; width * height * 3];
@@ -170,12 +169,7 @@ fn data_figures(preset: &LoopPreset, dataset: &Path, figures: &mut Vec<Figure>) 
     Ok(())
 }
 
-fn train_figures(
-    preset: &LoopPreset,
-    dataset: &Path,
-    scratch: &Path,
-    figures: &mut Vec<Figure>,
-) -> anyhow::Result<()> {
+fn train_figures(preset: &LoopPreset, dataset: &Path, scratch: &Path, figures: &mut Vec<Figure>) -> anyhow::Result<()> {
     let set = load_training_set(&[dataset.to_owned()], preset.chunk, None)?;
     let config = ActConfig::preset(&preset.policy, set.height, set.width, set.state_dim, preset.chunk)?;
     let plan = TrainPlan {
@@ -205,11 +199,8 @@ fn train_figures(
     inference_figure(&outcome.policy, &set, figures)?;
     let set = SceneSet { seed: EvaluationSeed(7), families: Vec::new(), bricks: 1, scenes: 26 };
     let options = RolloutOptions { threads: threads(), ..RolloutOptions::default() };
-    let pilot = Pilot::Policy {
-        policy: &outcome.policy,
-        state: preset.state,
-        execute_steps: preset.evaluate.execute_steps,
-    };
+    let pilot =
+        Pilot::Policy { policy: &outcome.policy, state: preset.state, execute_steps: preset.evaluate.execute_steps };
     let evaluation = crate::rollout::evaluate(&pilot, &set, &options, &Cancel::default(), &mut |_| {})?;
     let value = evaluation.results.len() as f64 / evaluation.seconds.max(1e-3);
     figures.push(Figure { name: "rollout: one-brick scenes of an untaught policy", value, unit: "scenes/s" });
@@ -234,12 +225,8 @@ fn inference_figure(policy: &Policy, set: &TrainingSet, figures: &mut Vec<Figure
 /// One whole quick loop with the team, the page and the store, in a folder of its own.
 fn loop_figures(config: &Config, source: &str, scratch: &Path, figures: &mut Vec<Figure>) -> anyhow::Result<()> {
     let data = scratch.join("data");
-    let args = UpArgs {
-        loops: Some(1),
-        exit_when_done: true,
-        listen: Some(([127, 0, 0, 1], 0).into()),
-        ..UpArgs::default()
-    };
+    let args =
+        UpArgs { loops: Some(1), exit_when_done: true, listen: Some(([127, 0, 0, 1], 0).into()), ..UpArgs::default() };
     let started = Instant::now();
     super::block_on(up::run(&data, config, source, &Secrets::default(), &args))?;
     let wall = started.elapsed().as_secs_f64() / 60.0;

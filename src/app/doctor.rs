@@ -22,7 +22,10 @@ pub async fn run(data: &Path, config: &Config, source: &str, secrets: &Secrets) 
         ("processor", Verdict::Good(format!("{} threads", threads()))),
         ("memory", memory()),
         ("disk", disk(data)),
-        ("configuration", Verdict::Good(format!("{source}: {} agents, preset {}", config.agents.len(), config.mission.preset))),
+        (
+            "configuration",
+            Verdict::Good(format!("{source}: {} agents, preset {}", config.agents.len(), config.mission.preset)),
+        ),
         ("data folder", data_folder(data).await),
         ("page", page(config.console.listen)),
         ("brains", brains(config, secrets)),
@@ -67,7 +70,9 @@ fn kib_of(path: &str, key: &str) -> Option<f64> {
 
 fn disk(data: &Path) -> Verdict {
     // The folder may not exist yet: its nearest existing parent is on the same disk.
-    let Some(place) = data.ancestors().map(|p| if p.as_os_str().is_empty() { Path::new(".") } else { p }).find(|p| p.exists()) else {
+    let Some(place) =
+        data.ancestors().map(|p| if p.as_os_str().is_empty() { Path::new(".") } else { p }).find(|p| p.exists())
+    else {
         return Verdict::Bad(format!("{} lies nowhere that exists", data.display()));
     };
     match data_dir::free_bytes(place) {

@@ -163,7 +163,13 @@ fn run_report(summary: &MissionSummary, now: Timestamp) -> RunReport {
         target: Some(mission.target_success),
         seed: mission.seed,
         loops: summary.loops.iter().map(line_of).collect(),
-        failures: summary.loops.iter().rev().find(|row| !row.failures.is_empty()).map(|row| counts(&row.failures)).unwrap_or_default(),
+        failures: summary
+            .loops
+            .iter()
+            .rev()
+            .find(|row| !row.failures.is_empty())
+            .map(|row| counts(&row.failures))
+            .unwrap_or_default(),
         spent: summary.spent,
         artefacts,
         versions,
@@ -212,7 +218,11 @@ pub async fn cost(data: &Path, args: &CostArgs) -> anyhow::Result<Ending> {
             total = total.saturating_add(row.spent);
             say(&format!(
                 "{:<16} {:>6} {:>12} {:>12} {:>12}",
-                row.agent, row.calls, row.input, row.output, row.spent.to_string()
+                row.agent,
+                row.calls,
+                row.input,
+                row.output,
+                row.spent.to_string()
             ));
         }
         say(&format!("{:<16} {:>6} {:>12} {:>12} {:>12}", "all", "", "", "", total.to_string()));

@@ -64,7 +64,7 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 
 /// What must be set before the first thread and the first tensor.
 fn prepare_process(cli: &Cli) -> anyhow::Result<()> {
-    crate::policy::set_thread_environment();
+    crate::policy::set_thread_environment()?;
     let default = if cli.verbose { "ralphton=debug,warn" } else { "ralphton=warn,error" };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));

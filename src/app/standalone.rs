@@ -166,10 +166,9 @@ pub fn rollout(config: &Config, args: &RolloutArgs) -> anyhow::Result<Ending> {
 /// Which state preset a checkpoint was trained with, by the number of its state's numbers.
 fn state_of(policy: &Policy) -> anyhow::Result<StatePreset> {
     let dim = policy.config().state_dim;
-    [StatePreset::Full, StatePreset::Seed]
-        .into_iter()
-        .find(|preset| preset.dim() == dim)
-        .with_context(|| format!("the checkpoint wants a state of {dim} numbers; this simulator tells 10 (full) or 4 (seed)"))
+    [StatePreset::Full, StatePreset::Seed].into_iter().find(|preset| preset.dim() == dim).with_context(|| {
+        format!("the checkpoint wants a state of {dim} numbers; this simulator tells 10 (full) or 4 (seed)")
+    })
 }
 
 fn film(pilot: &Pilot<'_>, set: &SceneSet, options: &RolloutOptions, scene: u32, out: &Path) -> anyhow::Result<Ending> {
@@ -245,7 +244,11 @@ impl ProgressLine {
         self.last = Some(Instant::now());
         let elapsed = self.started.elapsed().as_secs_f64();
         let fraction = progress.fraction();
-        let left = if fraction > 0.02 { format!(", {:.0} s left", elapsed * (1.0 - fraction) / fraction) } else { String::new() };
+        let left = if fraction > 0.02 {
+            format!(", {:.0} s left", elapsed * (1.0 - fraction) / fraction)
+        } else {
+            String::new()
+        };
         let note = if progress.note.is_empty() { String::new() } else { format!(", {}", progress.note) };
         let text = format!(
             "{}: {} of {} {}{note}{left}",

@@ -43,8 +43,7 @@ impl Team {
         let keys = Keys { openai: secrets.openai_api_key.clone(), anthropic: secrets.anthropic_api_key.clone() };
         let prompts = Prompts::built_in();
         let brains = model_brains(&config.agents, &config.providers, &keys, &prompts, &ledger, &clock)?;
-        let watchdog =
-            Watchdog::new(config.watchdog.clone(), dir.store.clone(), Arc::clone(&clock), dir.path.clone())?;
+        let watchdog = Watchdog::new(config.watchdog.clone(), dir.store.clone(), Arc::clone(&clock), dir.path.clone())?;
         let commands = Commands::new(
             dir.store.clone(),
             dir.artifacts.clone(),
@@ -65,19 +64,14 @@ impl Team {
             artifacts: dir.artifacts.clone(),
             ledger,
             clock: Arc::clone(&clock),
+            threads: super::threads(),
         };
         let agents = agents::Team::start(config.agents.clone(), AgentDeps::new(tools), brains, stop.clone())?;
 
         tasks.spawn(watchdog.run(stop.clone()));
         // The page binds the loopback address by default: whoever reaches it sits at this machine.
-        let console = Console::new(
-            dir.store.clone(),
-            dir.artifacts.clone(),
-            commands,
-            clock,
-            Rights::Operate,
-            titles(config),
-        );
+        let console =
+            Console::new(dir.store.clone(), dir.artifacts.clone(), commands, clock, Rights::Operate, titles(config));
         let console_stop = stop.clone();
         tasks.spawn(async move {
             if let Err(error) = console.serve(listener, console_stop).await {

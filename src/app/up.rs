@@ -203,6 +203,8 @@ async fn conclude(store: &Store, ended: Option<MissionRow>, now: crate::base::Ti
             say(&format!("mission {} failed: {ending}", mission.id));
             Ok(Ending::MissionFailed)
         }
-        MissionState::Running | MissionState::Paused => bail!("mission {} ended and yet is {}", mission.id, mission.state),
+        MissionState::Running | MissionState::Paused => {
+            bail!("mission {} ended and yet is {}", mission.id, mission.state)
+        }
     }
 }

@@ -13,12 +13,7 @@ const DEFAULT_CHANNEL: &str = "mission-control";
 const CHANNELS: [&str; 4] = ["mission-control", "training", "rollouts", "reports"];
 
 impl Commands {
-    pub(super) async fn ask(
-        &self,
-        asker: &Asker,
-        agent: Option<&str>,
-        question: &str,
-    ) -> Result<Reply, CommandError> {
+    pub(super) async fn ask(&self, asker: &Asker, agent: Option<&str>, question: &str) -> Result<Reply, CommandError> {
         let agents: Vec<String> = self.store.agents().await?.into_iter().map(|row| row.name).collect();
         if agents.is_empty() {
             return Err(CommandError::Refused("the team is still starting; ask again in a moment".to_owned()));

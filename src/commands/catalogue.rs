@@ -40,8 +40,10 @@ const LOOP_STATUS: CommandInfo =
     info("loop status", "/loop status", "the running loop: stage, progress, time left, success", Rights::Read);
 const PLAN: CommandInfo =
     info("loop plan", "/loop plan", "what was decided for each stage of this loop, and by whom", Rights::Read);
-const COST: CommandInfo = info("cost", "/cost", "what the team's thinking has cost, by agent and by loop", Rights::Read);
-const ASK: CommandInfo = info("ask", "/ask <agent> <question>", "ask an agent; it answers in the channel", Rights::Operate);
+const COST: CommandInfo =
+    info("cost", "/cost", "what the team's thinking has cost, by agent and by loop", Rights::Read);
+const ASK: CommandInfo =
+    info("ask", "/ask <agent> <question>", "ask an agent; it answers in the channel", Rights::Operate);
 const REPORT: CommandInfo =
     info("report", "/report [loop]", "all loops in a table with a chart, or one loop with its failures", Rights::Read);
 const WHY: CommandInfo = info("why", "/why", "why nothing moves, or why it moves slowly", Rights::Read);

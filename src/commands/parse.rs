@@ -249,10 +249,7 @@ mod tests {
 
     #[test]
     fn an_unknown_command_names_the_nearest() {
-        assert_eq!(
-            refusal("/statsu"),
-            "there is no command `/statsu`; did you mean `/status`? `/help` lists them all"
-        );
+        assert_eq!(refusal("/statsu"), "there is no command `/statsu`; did you mean `/status`? `/help` lists them all");
         assert!(refusal("/loop pasue").contains("`/loop pause`"), "{}", refusal("/loop pasue"));
         assert_eq!(refusal("/zzzz"), "there is no command `/zzzz`; `/help` lists them all");
     }

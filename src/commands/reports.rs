@@ -4,9 +4,7 @@ use super::missions::{NO_MISSION, classes, short};
 use super::{CommandError, Commands, Reply, words};
 use crate::base::ArtifactId;
 use crate::cycle::summary::{LoopSummary, MissionSummary, grouped};
-use crate::report::{
-    FailureCount, FailurePoint, ReportError, SuccessPoint, failure_chart, heat_map, success_chart,
-};
+use crate::report::{FailureCount, FailurePoint, ReportError, SuccessPoint, failure_chart, heat_map, success_chart};
 use crate::store::{ArtifactRow, Attachment, SceneRow};
 use serde_json::json;
 
@@ -78,8 +76,11 @@ impl Commands {
         }
         let mut reply = Reply::open(text.trim_end());
         if !one.failures.is_empty() {
-            let counts: Vec<FailureCount> =
-                one.failures.iter().map(|(class, count)| FailureCount { class: class.clone(), count: *count }).collect();
+            let counts: Vec<FailureCount> = one
+                .failures
+                .iter()
+                .map(|(class, count)| FailureCount { class: class.clone(), count: *count })
+                .collect();
             let points = failure_points(&scenes);
             let alt = format!("Failures of loop {} by class: {}", one.number, classes(&one.failures));
             let chart = draw(move || failure_chart(&counts)).await?;

@@ -6,8 +6,8 @@ use crate::cycle::summary::mission_summary;
 use crate::store::{Change, StoreError};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::RecvError;
 
 /// Rows may change hundreds of times a second; the card follows at most so often.
 const AT_MOST_EVERY: Duration = Duration::from_millis(500);

@@ -51,8 +51,7 @@ fn check(method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
         let authority = origin.split_once("://").map(|(_, authority)| authority);
         authority != Some(host)
     });
-    let foreign_site =
-        headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none");
+    let foreign_site = headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none");
     if foreign_origin || foreign_site {
         return Err(ApiError::new(StatusCode::FORBIDDEN, "requests from other web sites are refused"));
     }

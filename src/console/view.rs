@@ -190,4 +190,3 @@ pub(super) struct TrainingView {
     /// (samples, loss), in order.
     pub(super) points: Vec<(u64, f64)>,
 }
-

@@ -45,8 +45,7 @@ fn shortened(cell: &str) -> String {
 /// `rows`: head, rule, body. The rule says which columns stand to the right.
 fn table(rows: &[&str]) -> String {
     let right: Vec<bool> = cells(rows[1]).iter().map(|cell| cell.ends_with(':')).collect();
-    let body: Vec<Vec<String>> =
-        rows.iter().enumerate().filter(|(i, _)| *i != 1).map(|(_, row)| cells(row)).collect();
+    let body: Vec<Vec<String>> = rows.iter().enumerate().filter(|(i, _)| *i != 1).map(|(_, row)| cells(row)).collect();
     let columns = body.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         body.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)

@@ -22,8 +22,8 @@ use crate::store::{Store, StoreError};
 use outbox::Outbox;
 use secrecy::{ExposeSecret, SecretString};
 use serenity::all::{
-    ChannelId, ChannelType, ClientBuilder, CreateAllowedMentions, GatewayError, GatewayIntents, GuildId, Http, HttpBuilder,
-    StatusCode,
+    ChannelId, ChannelType, ClientBuilder, CreateAllowedMentions, GatewayError, GatewayIntents, GuildId, Http,
+    HttpBuilder, StatusCode,
 };
 use serenity::http::HttpError;
 use std::collections::BTreeMap;
@@ -45,7 +45,9 @@ pub enum DiscordError {
     #[error("no guild is allowed: set guild = \"…\" in [discord] of agents.toml to the id of your server")]
     NoGuild,
     /// An id in the configuration is none.
-    #[error("[discord] {key}: \"{value}\" is no Discord id; copy it with Developer Mode on, it is a number of 17 to 20 digits")]
+    #[error(
+        "[discord] {key}: \"{value}\" is no Discord id; copy it with Developer Mode on, it is a number of 17 to 20 digits"
+    )]
     BadId {
         /// The key.
         key: String,

@@ -12,8 +12,8 @@ use crate::base::{Clock, MessageId};
 use crate::store::{AuthorKind, Change, MessageRow, Store};
 use backon::{ExponentialBuilder, Retryable};
 use serenity::all::{
-    ChannelId, CreateAllowedMentions, CreateAttachment, CreateMessage, ExecuteWebhook, GetMessages, Http, Message, Nonce,
-    StatusCode,
+    ChannelId, CreateAllowedMentions, CreateAttachment, CreateMessage, ExecuteWebhook, GetMessages, Http, Message,
+    Nonce, StatusCode,
 };
 use serenity::http::HttpError;
 use std::collections::BTreeMap;
@@ -103,9 +103,7 @@ impl Outbox {
                     Err(error) if error.is_transient() => return Err(error),
                     Err(error) => {
                         tracing::warn!(%error, message = %message.id, "Discord refuses a message");
-                        self.store
-                            .delivery_failed(message.id, FRONT, &error.to_string(), self.clock.now())
-                            .await?;
+                        self.store.delivery_failed(message.id, FRONT, &error.to_string(), self.clock.now()).await?;
                     }
                 }
             }

@@ -45,6 +45,8 @@ impl Strategy {
 pub struct Order {
     /// How many episodes.
     pub episodes: u32,
+    /// Of those, the first ones that an earlier dataset of the same order holds already; they are not made again.
+    pub skip: u32,
     /// Fewest and most bricks of a scene.
     pub bricks: (u32, u32),
     /// Family names and weights; empty means all families equally.
@@ -81,6 +83,7 @@ impl Default for Order {
     fn default() -> Self {
         Self {
             episodes: 400,
+            skip: 0,
             bricks: (1, 2),
             families: Vec::new(),
             noisy_share: 0.5,
@@ -120,6 +123,9 @@ impl Order {
         if self.episodes == 0 {
             return refuse("0 episodes; ask for at least 1".to_owned());
         }
+        if self.skip >= self.episodes {
+            return refuse(format!("all {} episodes are skipped; nothing is left to make", self.episodes));
+        }
         if least == 0 || least > most || most > MAX_BRICKS {
             return refuse(format!("{least} to {most} bricks; 1 to {MAX_BRICKS} are possible"));
         }
@@ -154,12 +160,17 @@ impl Order {
         Ok(())
     }
 
-    /// The episodes in order. Every prefix holds the strategies in their shares.
+    /// The episodes in order, without those to skip. Every prefix of the order holds the strategies in their shares.
     pub(super) fn plan(&self) -> Vec<Planned> {
         let expert_share = (1.0 - self.noisy_share - self.bad_start_share - self.dagger_share).max(0.0);
         let shares = [expert_share, self.noisy_share, self.bad_start_share, self.dagger_share];
         let strategies = apportion(&shares, self.episodes as usize);
-        strategies.into_iter().enumerate().map(|(i, s)| self.episode(i as u64, Strategy::ALL[s])).collect()
+        strategies
+            .into_iter()
+            .enumerate()
+            .skip(self.skip as usize)
+            .map(|(i, s)| self.episode(i as u64, Strategy::ALL[s]))
+            .collect()
     }
 
     fn episode(&self, index: u64, strategy: Strategy) -> Planned {

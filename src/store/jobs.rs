@@ -225,9 +225,8 @@ impl Store {
     /// is dead. Their number.
     pub async fn release_leases(&self, at: Timestamp) -> Result<u64, StoreError> {
         let at = ms(at);
-        let done = sqlx::query!("UPDATE jobs SET lease_until = ? WHERE state = 'running'", at)
-            .execute(&self.writer)
-            .await?;
+        let done =
+            sqlx::query!("UPDATE jobs SET lease_until = ? WHERE state = 'running'", at).execute(&self.writer).await?;
         self.changed(Change::Job);
         Ok(done.rows_affected())
     }

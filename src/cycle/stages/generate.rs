@@ -3,7 +3,7 @@
 use super::{WorkEnd, WorkError, Workbench};
 use crate::base::Proportion;
 use crate::cycle::spec::GenerateSpec;
-use crate::episodes::{Order, Outcome, generate};
+use crate::episodes::{EpisodesError, Order, Outcome, generate};
 use crate::policy::Policy;
 use crate::store::{DatasetRow, NewDataset};
 use serde_json::json;
@@ -13,15 +13,10 @@ pub(super) fn run(bench: &Workbench, spec: &GenerateSpec) -> Result<WorkEnd, Wor
         Some(checkpoint) => Some(Policy::load(&bench.checkpoint_dir(checkpoint)?)?),
         None => None,
     };
-    let before = parts(bench)?;
-    let stored: u32 = before.iter().map(|row| row.episodes).sum();
-    if stored < spec.order.episodes {
-        let order = Order {
-            first_episode: spec.order.first_episode + stored,
-            episodes: spec.order.episodes - stored,
-            ..spec.order.clone()
-        };
-        let dir = bench.job_dir.join(format!("dataset-{stored:06}"));
+    let made: u32 = parts(bench)?.iter().map(made_by).sum();
+    if made < spec.order.episodes {
+        let order = Order { skip: made, ..spec.order.clone() };
+        let dir = bench.job_dir.join(format!("dataset-{made:06}"));
         // A folder of this name was finished but not yet recorded when the process died: the same seeds make it again.
         if dir.exists() {
             std::fs::remove_dir_all(&dir).map_err(|source| WorkError::Io { path: dir.clone(), source })?;
@@ -29,10 +24,14 @@ pub(super) fn run(bench: &Workbench, spec: &GenerateSpec) -> Result<WorkEnd, Wor
         let policy = driver.as_ref().map(|policy| (policy, spec.execute_steps));
         let mut report = bench.reporter();
         let outcome = generate(&order, policy, &dir, &bench.cancel, &mut |mut progress| {
-            progress.done += u64::from(stored);
-            progress.total += u64::from(stored);
+            progress.done += u64::from(made);
+            progress.total += u64::from(made);
             report(progress);
-        })?;
+        });
+        let outcome = match outcome {
+            Err(EpisodesError::Cancelled) => return Ok(WorkEnd::Cancelled),
+            outcome => outcome?,
+        };
         if outcome.episodes > 0 {
             record(bench, &order, &dir, &outcome)?;
         }
@@ -49,6 +48,11 @@ fn parts(bench: &Workbench) -> Result<Vec<DatasetRow>, WorkError> {
     Ok(all.into_iter().filter(|row| row.job_id == Some(bench.job.id)).collect())
 }
 
+/// Episodes that a dataset accounts for, kept or discarded.
+fn made_by(row: &DatasetRow) -> u32 {
+    row.summary["made"].as_u64().and_then(|made| u32::try_from(made).ok()).unwrap_or(row.episodes)
+}
+
 fn record(bench: &Workbench, order: &Order, dir: &std::path::Path, outcome: &Outcome) -> Result<(), WorkError> {
     let (artifact, path) = bench.artifacts.adopt_dir(dir, "dataset")?;
     let row = NewDataset {
@@ -62,6 +66,7 @@ fn record(bench: &Workbench, order: &Order, dir: &std::path::Path, outcome: &Out
         strategy: if order.dagger_share > 0.0 { "dagger".to_owned() } else { "expert".to_owned() },
         summary: json!({
             "provenance": bench.provenance(),
+            "made": outcome.made,
             "seconds": outcome.seconds,
             "expert_success": outcome.success,
             "discarded": outcome.discarded,
