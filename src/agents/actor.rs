@@ -131,8 +131,7 @@ impl Agent {
     /// the mailbox was looked into and found empty, so an agent that hangs cannot seem to rest.
     async fn rest(&mut self, stop: &CancellationToken) -> Result<(), AgentError> {
         let now = self.now();
-        if stop.is_cancelled() || self.shown_at.is_some_and(|shown| now.duration_since(shown) < SHOW_EVERY)
-        {
+        if stop.is_cancelled() || self.shown_at.is_some_and(|shown| now.duration_since(shown) < SHOW_EVERY) {
             return Ok(());
         }
         let jobs = self.deps.tools.store.open_jobs().await?;
