@@ -42,7 +42,7 @@ pub enum AgentError {
         /// The tool.
         tool: String,
         /// What broke.
-        source: ToolError,
+        source: Box<ToolError>,
     },
     /// The ledger did not answer.
     #[error(transparent)]

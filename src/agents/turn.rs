@@ -104,7 +104,9 @@ impl<'a> Turn<'a> {
                 return Ok(Exchange { round, call, answer: Ok(output.value), made });
             }
             Ok(Err(ToolError::TellModel(text))) => text,
-            Ok(Err(source @ ToolError::Broken(_))) => return Err(AgentError::Tool { tool: call.tool, source }),
+            Ok(Err(error @ ToolError::Broken(_))) => {
+                return Err(AgentError::Tool { tool: call.tool, source: Box::new(error) });
+            }
             Err(_elapsed) => format!("{} did not answer within {} s", call.tool, limit.as_secs()),
         };
         Ok(Exchange { round, call, answer: Err(answer), made: Vec::new() })

@@ -1,7 +1,7 @@
 //! A person asked. The playbook says what it is, and then what the rows say: where the loop stands, and the agent's own
 //! area; money or the team's health when the question is about that.
 
-use super::words::{duration, grouped, plain, proportion};
+use super::words::{counted, duration, grouped, plain, proportion};
 use super::{MISSION_CONTROL, calls, need, say_once};
 use crate::agents::brain::{Step, TurnInput};
 use crate::base::Persona;
@@ -62,9 +62,9 @@ fn money(costs: &Value) -> String {
     );
     for one in costs["agents"].as_array().into_iter().flatten() {
         text += &format!(
-            "\n- {}: {} calls, {} tokens in, {} out, {}",
+            "\n- {}: {}, {} tokens in, {} out, {}",
             one["agent"].as_str().unwrap_or("?"),
-            grouped(one["calls"].as_u64().unwrap_or(0)),
+            counted(one["calls"].as_u64().unwrap_or(0), "booking"),
             grouped(one["input_tokens"].as_u64().unwrap_or(0)),
             grouped(one["output_tokens"].as_u64().unwrap_or(0)),
             one["dollars"].as_str().unwrap_or("?"),
@@ -132,11 +132,9 @@ fn status(card: &Value) -> String {
 
 fn evaluation(figures: &Value) -> String {
     let Some(scenes) = proportion(&figures["scenes"]) else { return String::new() };
-    let which = match figures["loop_number"].as_u64() {
-        Some(number) => format!("{} of loop {number}", figures["kind"].as_str().unwrap_or("evaluation")),
-        None => "ad-hoc".to_owned(),
-    };
-    let mut text = format!("\nNewest evaluation ({which}): {scenes} of scenes solved.");
+    let what = if figures["kind"].as_str() == Some("canary") { "canary" } else { "evaluation" };
+    let of = figures["loop_number"].as_u64().map_or_else(String::new, |number| format!(" of loop {number}"));
+    let mut text = format!("\nNewest {what}{of}: {scenes} of scenes solved.");
     let failures: Vec<_> = figures["failures"]
         .as_array()
         .into_iter()

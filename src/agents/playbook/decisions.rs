@@ -89,7 +89,12 @@ fn feedback(plan: &FeedbackPlan) -> String {
     if let Some(reason) = &plan.stop {
         return format!("The mission should end here: {}", sentence(reason));
     }
-    format!("Next episodes: {}; the policy drives {} of them.", heaviest(&plan.families), percent(plan.dagger_share))
+    format!("Next episodes: {}.", mix(plan))
+}
+
+/// "most weight on corner (1.3), brick at wall (1.2); the policy drives 70 % of them"
+fn mix(plan: &FeedbackPlan) -> String {
+    format!("{}; the policy drives {} of them", heaviest(&plan.families), percent(plan.dagger_share))
 }
 
 /// "most weight on corner (1.3), brick at wall (1.2)", or "all families alike"
@@ -105,7 +110,8 @@ fn heaviest(families: &BTreeMap<String, f64>) -> String {
     format!("most weight on {}", named.join(", "))
 }
 
-/// What a report says about the next loop.
-pub(super) fn next_loop(plan: &Value) -> Option<String> {
-    serde_json::from_value::<FeedbackPlan>(plan.clone()).ok().map(|plan| feedback(&plan))
+/// What a report says about the episodes after this loop; none when the mission should end.
+pub(super) fn next_episodes(plan: &Value) -> Option<String> {
+    let plan: FeedbackPlan = serde_json::from_value(plan.clone()).ok()?;
+    plan.stop.is_none().then(|| mix(&plan))
 }

@@ -1,10 +1,10 @@
 //! An evaluation ended: success with its interval, the hardest families, how it fails, and two clips to look at.
 
 use super::failures::title;
-use super::training::first_number;
 use super::words::{duration, grouped, plain, proportion};
-use super::{ROLLOUTS, calls, done, need, place, post};
+use super::{FIRST_NUMBER_AT_MOST, ROLLOUTS, calls, done, need, place, post};
 use crate::agents::brain::{Step, TurnInput};
+use crate::base::Proportion;
 use serde_json::{Value, json};
 
 /// Families and failure classes named in a message; the rest is in the rows.
@@ -48,11 +48,20 @@ fn text(job: &Value, figures: &Value) -> String {
     }
     text += "\n";
     if figures["loop_number"].as_u64() == Some(1) {
-        text += &format!("{}\n", first_number(scenes));
+        text += &format!("{}\n", first_evaluation(scenes));
     }
     text += &hardest(figures);
     text += &how_it_fails(figures);
     text.trim_end().to_owned()
+}
+
+/// What the first loop's number means.
+fn first_evaluation(scenes: Proportion) -> &'static str {
+    if scenes.rate() <= FIRST_NUMBER_AT_MOST {
+        "For a first loop 0 to 40 % is expected; the next loop works on what failed here."
+    } else {
+        "For a first loop 0 to 40 % is expected; this is above."
+    }
 }
 
 /// "Hardest: corner 0/10, brick at wall 1/10."

@@ -28,7 +28,7 @@ pub(super) fn canary(turn: &TurnInput) -> Step {
 }
 
 /// What a first number means.
-pub(super) fn first_number(scenes: Proportion) -> &'static str {
+fn first_number(scenes: Proportion) -> &'static str {
     if scenes.rate() <= FIRST_NUMBER_AT_MOST {
         "That is what a first number looks like: 0 to 40 % is expected. It is a starting point, not a verdict."
     } else {

@@ -1,6 +1,6 @@
 //! The watcher's rules: open the loop, report it, and say how the mission ended.
 
-use super::decisions::next_loop;
+use super::decisions::next_episodes;
 use super::words::{duration, percent, proportion, sentence};
 use super::{MISSION_CONTROL, REPORTS, calls, done, need, say_once};
 use crate::agents::brain::{Step, TurnInput};
@@ -120,8 +120,12 @@ fn report_text(card: &Value, job: &Value) -> String {
     }
     if result["target_met"].as_bool() == Some(true) {
         text += "The target is met.\n";
-    } else if let Some(next) = next_loop(&result["next"]) {
-        text += &format!("What comes next: {next}\n");
+    } else if let Some(reason) = result["next"]["stop"].as_str() {
+        text += &format!("The mission should end here: {}\n", sentence(reason));
+    } else if let Some(episodes) = next_episodes(&result["next"]) {
+        let last = Some(number) == card["mission"]["planned_loops"].as_u64();
+        let when = if last { "This was the last planned loop. Another one would make" } else { "Next loop:" };
+        text += &format!("{when} episodes with {episodes}.\n");
     }
     for (what, key) in [("Data", "dataset"), ("Checkpoint", "checkpoint")] {
         if let Some(path) = this[key].as_str() {

@@ -26,6 +26,11 @@ pub(super) fn percent(share: f64) -> String {
     }
 }
 
+/// `1 turn`, `5 turns`
+pub(super) fn counted(number: u64, one: &str) -> String {
+    if number == 1 { format!("1 {one}") } else { format!("{} {one}s", grouped(number)) }
+}
+
 /// `118 MB`
 pub(super) fn bytes(count: u64) -> String {
     let count = count as f64;
@@ -67,6 +72,7 @@ mod tests {
         assert_eq!(duration(7_500.0), "2 h 05 min");
         assert_eq!(percent(0.7), "70 %");
         assert_eq!(percent(0.125), "12.5 %");
+        assert_eq!((counted(1, "turn").as_str(), counted(1_200, "turn").as_str()), ("1 turn", "1,200 turns"));
         assert_eq!(bytes(118_400_000), "118 MB");
         assert_eq!(sentence("on from 80,000 samples"), "On from 80,000 samples.");
     }

@@ -1,6 +1,7 @@
 //! Agents at work over a store in memory and a clock that stands still.
 
 mod conversations;
+mod jobs;
 mod models;
 mod work;
 
