@@ -181,17 +181,28 @@ pub(super) async fn exercise_failures(client: impl Fn(&Twin) -> Box<dyn Model>, 
 }
 
 #[tokio::test]
-async fn nobody_there_is_unreachable_and_silence_is_a_timeout() {
+async fn silence_is_a_timeout_and_is_not_asked_twice() {
     let twin = Twin::with([]).await;
-    let hasty = Patience { deadline: Duration::from_millis(50), first_pause: Duration::from_millis(1) };
-    let silent = super::OpenAiChat::new("local", Connection { patience: hasty, ..connection(&twin) }).unwrap();
-    assert_eq!(silent.respond(&asked()).await, Err(LlmError::Timeout(hasty.deadline)));
-    assert_eq!(twin.seen().len(), 1, "a call that may be billed is not made twice");
+    let connection = connection(&twin);
+    let deadline = connection.patience.deadline;
+    let model = super::OpenAiChat::new("local", connection).unwrap();
+    let call = tokio::spawn(async move { model.respond(&asked()).await });
+    while twin.seen().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    tokio::time::pause();
+    tokio::time::advance(deadline).await;
+    let error = call.await.unwrap().unwrap_err();
+    assert!(matches!(error, LlmError::Timeout(_)) && error.may_be_billed(), "{error}");
+    assert_eq!(twin.seen().len(), 1);
+}
 
+#[tokio::test]
+async fn nobody_there_is_unreachable() {
     let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let nobody = Connection { base_url: format!("http://{closed}"), patience: hasty, ..connection(&twin) };
+    let nobody = Connection { base_url: format!("http://{closed}"), ..connection(&Twin::with([]).await) };
     let error = super::OpenAiChat::new("local", nobody).unwrap().respond(&asked()).await.unwrap_err();
-    assert!(matches!(error, LlmError::Unreachable(_)), "{error}");
+    assert!(matches!(error, LlmError::Unreachable(_)) && !error.may_be_billed(), "{error}");
 }
 
 #[tokio::test]
