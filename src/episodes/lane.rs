@@ -1,7 +1,7 @@
 //! One episode being made: a world, whoever drives it, and the recording.
 
 use super::EpisodesError;
-use super::noise::Bursts;
+use super::noise::Noise;
 use super::order::{Order, Planned, Strategy};
 use super::recorder::{Label, Recorder};
 use crate::base::Rng;
@@ -26,7 +26,7 @@ enum Wheel {
     /// The expert.
     Expert,
     /// The expert, disturbed.
-    Disturbed(Bursts),
+    Disturbed(Noise),
     /// Policy and expert in turns.
     Shared(Turns),
 }
@@ -114,8 +114,8 @@ impl Lane {
         let mut rng = planned.seed.child("drive", 0).rng();
         let limit_steps = (planned.limit_s / CONTROL_STEP_S).round() as u32;
         let wheel = match planned.strategy {
-            Strategy::Expert | Strategy::BadStart => Wheel::Expert,
-            Strategy::Noise => Wheel::Disturbed(Bursts::draw(limit_steps, &mut rng)),
+            Strategy::Expert => Wheel::Expert,
+            Strategy::Noise | Strategy::BadStart => Wheel::Disturbed(Noise::default()),
             Strategy::Dagger => Wheel::Shared(Turns::new(order.expert_share_in_dagger, &mut rng)),
         };
         Ok(Self {
@@ -123,7 +123,7 @@ impl Lane {
             scenario: scene.family,
             planned,
             wheel,
-            label_phase: rng.random_range(0..order.label_every),
+            label_phase: rng.random_range(0..order.label_every.min(limit_steps)),
             rng,
             recorder: Recorder::new(spec),
             seen: None,
@@ -164,18 +164,14 @@ impl Lane {
         let expert = || sim::expert(self.world.state());
         match &mut self.wheel {
             Wheel::Expert => (expert(), u32::MAX),
-            Wheel::Disturbed(bursts) => {
-                (bursts.disturb(self.step, expert(), &mut self.rng), bursts.calm_steps(self.step))
-            }
+            Wheel::Disturbed(noise) => (noise.disturb(expert(), &mut self.rng), 0),
             Wheel::Shared(turns) if turns.by_expert => (expert(), turns.steps_left),
             Wheel::Shared(turns) => (turns.plan.next().unwrap_or_else(expert), 0),
         }
     }
 
     fn label(&self, undisturbed_steps: u32) -> Label {
-        if self.step % self.label_every != self.label_phase {
-            Label::None
-        } else if undisturbed_steps as usize >= self.chunk {
+        if undisturbed_steps as usize >= self.chunk {
             Label::Executed
         } else {
             Label::Asked(sim::expert_chunk(&self.world, self.chunk))
@@ -209,11 +205,14 @@ impl Rider for Lane {
     }
 
     fn step(&mut self, eye: &mut Eye) -> Result<(), EpisodesError> {
-        let rgb = self.seen.take().unwrap_or_else(|| eye.look(self.world.state()));
+        let seen = self.seen.take();
         let (action, undisturbed_steps) = self.decide();
-        let label = self.label(undisturbed_steps);
-        let state = self.world.state().observation(self.state);
-        self.recorder.push(rgb, state, action, label)?;
+        if self.step % self.label_every == self.label_phase {
+            let rgb = seen.unwrap_or_else(|| eye.look(self.world.state()));
+            let state = self.world.state().observation(self.state);
+            self.recorder.see(rgb, state, self.label(undisturbed_steps));
+        }
+        self.recorder.act(action)?;
         self.world.step(action);
         self.step += 1;
         if let Wheel::Shared(turns) = &mut self.wheel {
@@ -231,7 +230,8 @@ mod tests {
     /// Where the label is what was executed, it must be exactly what the expert would have been asked for.
     #[test]
     fn executed_labels_equal_asked_ones() {
-        let order = Order { noisy_share: 0.6, bad_start_share: 0.4, chunk: 8, episodes: 5, ..Order::default() };
+        let base = Order { noisy_share: 0.0, bad_start_share: 0.0, ..Order::default() };
+        let order = Order { dagger_share: 0.5, expert_share_in_dagger: 1.0, chunk: 8, episodes: 4, ..base };
         let (mix, spec) = (FamilyMix::new(&[]).unwrap(), dataset_spec(&order));
         let mut compared = 0;
         for planned in order.plan() {

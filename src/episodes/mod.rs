@@ -1,8 +1,9 @@
 //! Making data: who drives, what is stored, which labels.
 //!
-//! [`generate`] turns an [`Order`] into a LeRobot dataset. Every control step of an episode is a frame, so timestamps
-//! and actions are those of 10 Hz driving; every few steps the frame also gets a *label*: the chunk of actions the
-//! expert would execute from there. Whoever drives, the labels are the expert's, and that is what the policy learns.
+//! [`generate`] turns an [`Order`] into a LeRobot dataset. Driving goes at 10 Hz; every few steps a frame is stored with
+//! a *label*: the chunk of actions the expert would execute from there. Many short, different episodes with few frames
+//! each teach more than few long ones: where a policy could know the place by heart, it does not look. Whoever drives,
+//! the labels are the expert's, and that is what the policy learns.
 
 mod error;
 mod generate;

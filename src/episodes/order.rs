@@ -6,6 +6,7 @@
 use super::EpisodesError;
 use crate::base::{Rng, Seed};
 use crate::rollout::{FamilyMix, MAX_BRICKS, apportion};
+use crate::sim::geometry::CONTROL_STEP_S;
 use crate::sim::{self, Scene, StatePreset};
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
@@ -16,9 +17,9 @@ use serde::{Deserialize, Serialize};
 pub enum Strategy {
     /// The expert, undisturbed, from a family's start to the end.
     Expert,
-    /// The expert, pushed off its path by bursts of random actions; its labels show the way back.
+    /// The expert, jittered and now and then pushed off its path; its labels show the way back.
     Noise,
-    /// The expert, undisturbed, for a short while from a start that no demonstration would reach.
+    /// The same, for a short while from a start that no demonstration would reach.
     BadStart,
     /// The policy drives, the expert takes over now and then, and labels everything.
     Dagger,
@@ -38,6 +39,9 @@ impl Strategy {
         }
     }
 }
+
+/// Control steps in a second of driving.
+const CONTROL_STEPS_PER_S: u32 = (1.0 / CONTROL_STEP_S) as u32;
 
 /// What data is asked for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -59,7 +63,8 @@ pub struct Order {
     pub dagger_share: f64,
     /// In those, the chance that the expert drives the next stretch.
     pub expert_share_in_dagger: f64,
-    /// Every n-th control step gets the expert's chunk as its label; every step is stored.
+    /// Every n-th control step is stored and gets the expert's chunk as its label. Divides 10, so that the dataset has
+    /// a whole number of frames per second; 1 makes a dataset of 10 Hz for other trainers.
     pub label_every: u32,
     /// Time limit of an episode for each of its bricks.
     pub seconds_per_brick: f32,
@@ -82,7 +87,7 @@ pub struct Order {
 impl Default for Order {
     fn default() -> Self {
         Self {
-            episodes: 400,
+            episodes: 1200,
             skip: 0,
             bricks: (1, 2),
             families: Vec::new(),
@@ -90,7 +95,7 @@ impl Default for Order {
             bad_start_share: 0.4,
             dagger_share: 0.0,
             expert_share_in_dagger: 0.3,
-            label_every: 3,
+            label_every: 5,
             seconds_per_brick: 45.0,
             bad_start_seconds: 20.0,
             chunk: 20,
@@ -113,6 +118,11 @@ pub(super) struct Planned {
 }
 
 impl Order {
+    /// Frames per second of the dataset.
+    pub fn fps(&self) -> u32 {
+        CONTROL_STEPS_PER_S / self.label_every.max(1)
+    }
+
     /// Refuses what cannot be made.
     ///
     /// # Errors
@@ -143,8 +153,8 @@ impl Order {
         if shares > 1.0 + 1e-9 {
             return refuse(format!("noisy, bad-start and DAgger shares add up to {shares}; at most 1 is possible"));
         }
-        if self.label_every == 0 {
-            return refuse("label_every is 0; 1 labels every step".to_owned());
+        if self.label_every == 0 || !CONTROL_STEPS_PER_S.is_multiple_of(self.label_every) {
+            return refuse(format!("label_every is {}; 1, 2, 5 and 10 are possible", self.label_every));
         }
         for (name, seconds) in
             [("seconds_per_brick", self.seconds_per_brick), ("bad_start_seconds", self.bad_start_seconds)]
@@ -177,7 +187,8 @@ impl Order {
         let seed = self.seed.child("episode", index);
         let bricks = seed.child("bricks", 0).rng().random_range(self.bricks.0..=self.bricks.1);
         let limit_s = match strategy {
-            Strategy::Expert | Strategy::Noise | Strategy::Dagger => self.seconds_per_brick * bricks as f32,
+            Strategy::Expert | Strategy::Noise => self.seconds_per_brick * bricks as f32,
+            Strategy::Dagger => self.seconds_per_brick.min(DAGGER_SECONDS_PER_BRICK) * bricks as f32,
             Strategy::BadStart => self.bad_start_seconds,
         };
         Planned { seed, strategy, limit_s, bricks }
@@ -201,6 +212,8 @@ impl Planned {
     }
 }
 
+/// DAgger episodes end after this long for each brick: what a lost policy sees later teaches nothing new.
+const DAGGER_SECONDS_PER_BRICK: f32 = 30.0;
 /// Share of the DAgger episodes that begin off the path.
 const DAGGER_BAD_STARTS: f64 = 0.3;
 
@@ -232,7 +245,7 @@ mod tests {
         assert!(refused(Order { bricks: (3, 2), ..Order::default() }).contains("3 to 2 bricks"));
         assert!(refused(Order { noisy_share: 0.8, bad_start_share: 0.3, ..Order::default() }).contains("1.1"));
         assert!(refused(Order { dagger_share: f64::NAN, ..Order::default() }).contains("dagger_share"));
-        assert!(refused(Order { label_every: 0, ..Order::default() }).contains("label_every"));
+        assert!(refused(Order { label_every: 5, ..Order::default() }).contains("label_every"));
         assert!(refused(Order { families: vec![("moon".into(), 1.0)], ..Order::default() }).contains("moon"));
         Order::default().validate().unwrap();
     }

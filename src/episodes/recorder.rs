@@ -1,7 +1,8 @@
-//! Frames on their way into an episode, held back until their labels are known.
+//! Kept frames on their way into an episode, held back until their labels are known.
 //!
 //! Where the expert drives undisturbed for a whole chunk, the label is what was executed: it is known a chunk later.
-//! So the last chunk's frames wait here; older ones are PNG already.
+//! So the frames of the last
+//! chunk wait here; older ones are PNG already.
 
 use crate::dataset::{DatasetError, DatasetSpec, EncodedEpisode, EpisodeEncoder, EpisodeOrigin};
 use crate::sim::{ACTION_DIM, Action};
@@ -10,8 +11,6 @@ use std::collections::VecDeque;
 /// Where a frame's label comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Label {
-    /// It has none.
-    None,
     /// The next actions that are executed.
     Executed,
     /// The expert was asked: a whole chunk.
@@ -19,15 +18,17 @@ pub(super) enum Label {
 }
 
 struct Frame {
+    step: usize,
     rgb: Vec<u8>,
     state: Vec<f32>,
-    action: Action,
     label: Label,
 }
 
 /// An episode being recorded.
 pub(super) struct Recorder {
     encoder: EpisodeEncoder,
+    /// Every action executed so far, also between the frames.
+    actions: Vec<Action>,
     waiting: VecDeque<Frame>,
     chunk: usize,
 }
@@ -35,19 +36,20 @@ pub(super) struct Recorder {
 impl Recorder {
     /// An empty recording for a dataset of this shape.
     pub(super) fn new(spec: &DatasetSpec) -> Self {
-        Self { encoder: EpisodeEncoder::new(spec), waiting: VecDeque::with_capacity(spec.chunk), chunk: spec.chunk }
+        let (encoder, actions, waiting) = (EpisodeEncoder::new(spec), Vec::new(), VecDeque::new());
+        Self { encoder, actions, waiting, chunk: spec.chunk }
     }
 
-    /// Adds what was seen and done at one control step.
-    pub(super) fn push(
-        &mut self,
-        rgb: Vec<u8>,
-        state: Vec<f32>,
-        action: Action,
-        label: Label,
-    ) -> Result<(), DatasetError> {
-        self.waiting.push_back(Frame { rgb, state, action, label });
-        if self.waiting.len() < self.chunk { Ok(()) } else { self.write_oldest(&[]) }
+    /// Keeps what is seen now, before the next action.
+    pub(super) fn see(&mut self, rgb: Vec<u8>, state: Vec<f32>, label: Label) {
+        self.waiting.push_back(Frame { step: self.actions.len(), rgb, state, label });
+    }
+
+    /// Takes the action that was executed.
+    pub(super) fn act(&mut self, action: Action) -> Result<(), DatasetError> {
+        self.actions.push(action);
+        let complete = |frame: &Frame| frame.step + self.chunk <= self.actions.len();
+        if self.waiting.front().is_some_and(complete) { self.write_oldest() } else { Ok(()) }
     }
 
     /// Ends the episode. `after` holds what the expert would have gone on to do: a chunk less one action.
@@ -57,25 +59,21 @@ impl Recorder {
         task: String,
         origin: EpisodeOrigin,
     ) -> Result<EncodedEpisode, DatasetError> {
+        self.actions.extend_from_slice(after);
         while !self.waiting.is_empty() {
-            self.write_oldest(after)?;
+            self.write_oldest()?;
         }
         self.encoder.finish(task, origin)
     }
 
-    fn write_oldest(&mut self, after: &[Action]) -> Result<(), DatasetError> {
-        let Some(oldest) = self.waiting.front() else { return Ok(()) };
-        let label = match &oldest.label {
-            Label::None => None,
-            Label::Asked(actions) => Some(actions.as_flattened().to_vec()),
-            Label::Executed => {
-                let executed = self.waiting.iter().map(|frame| frame.action);
-                Some(executed.chain(after.iter().copied()).take(self.chunk).flat_map(Action::to_array).collect())
-            }
+    fn write_oldest(&mut self) -> Result<(), DatasetError> {
+        let Some(frame) = self.waiting.pop_front() else { return Ok(()) };
+        let from_here = &self.actions[frame.step..];
+        let label: Vec<f32> = match frame.label {
+            Label::Asked(actions) => actions.as_flattened().to_vec(),
+            Label::Executed => from_here.iter().take(self.chunk).flat_map(|action| action.to_array()).collect(),
         };
-        self.encoder.push(&oldest.rgb, &oldest.state, oldest.action.to_array(), label.as_deref())?;
-        self.waiting.pop_front();
-        Ok(())
+        self.encoder.push(&frame.rgb, &frame.state, from_here[0].to_array(), Some(&label))
     }
 }
 
@@ -99,17 +97,16 @@ mod tests {
         let action = |n: f32| Action { steering: n / 10.0, ..Action::default() };
         let mut recorder = Recorder::new(&spec);
         for n in 0..4_u8 {
-            let label = match n {
-                0 | 3 => Label::Executed,
-                1 => Label::None,
-                _ => Label::Asked(vec![[0.5; ACTION_DIM]; 3]),
-            };
-            recorder.push(vec![n; 3], vec![0.0, f32::from(n)], action(f32::from(n)), label).unwrap();
+            let label = if n == 2 { Label::Asked(vec![[0.5; ACTION_DIM]; 3]) } else { Label::Executed };
+            if n != 1 {
+                recorder.see(vec![n; 3], vec![0.0, f32::from(n)], label);
+            }
+            recorder.act(action(f32::from(n))).unwrap();
         }
         let origin =
             EpisodeOrigin { scenario: "s".into(), seed: 1, bricks: 1, strategy: "expert".into(), success: true };
         let episode = recorder.finish(&[action(4.0), action(5.0)], "task".into(), origin).unwrap();
-        assert_eq!((episode.frames(), episode.labelled_frames()), (4, 3));
+        assert_eq!((episode.frames(), episode.labelled_frames()), (3, 3));
 
         let root = tempfile::tempdir().unwrap();
         let dir = root.path().join("set");
