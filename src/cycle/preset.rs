@@ -104,14 +104,14 @@ impl Default for LoopPreset {
 impl Default for GenerateSizes {
     fn default() -> Self {
         Self {
-            first_episodes: 400,
-            later_episodes: 160,
+            first_episodes: 1200,
+            later_episodes: 300,
             bricks_min: 1,
             bricks_max: 2,
             noisy_share: 0.6,
             bad_start_share: 0.4,
             dagger_share: 0.7,
-            label_every: 3,
+            label_every: 5,
         }
     }
 }
