@@ -151,4 +151,4 @@ impl Commands {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

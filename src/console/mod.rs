@@ -70,11 +70,13 @@ pub enum ConsoleError {
 /// # Errors
 /// [`ConsoleError::PortInUse`] and [`ConsoleError::Address`], which say what to do.
 pub fn bind(address: SocketAddr) -> Result<TcpListener, ConsoleError> {
-    let refused = |source: std::io::Error| match source.kind() {
-        std::io::ErrorKind::AddrInUse => ConsoleError::PortInUse(address),
-        _ => ConsoleError::Address { address, source },
-    };
-    TcpListener::bind(address).map_err(refused)
+    TcpListener::bind(address).map_err(|source| {
+        if source.kind() == std::io::ErrorKind::AddrInUse {
+            ConsoleError::PortInUse(address)
+        } else {
+            ConsoleError::Address { address, source }
+        }
+    })
 }
 
 /// What every handler works with. Cheap to clone.

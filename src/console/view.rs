@@ -142,7 +142,7 @@ impl AgentView {
     /// `row` as people see it; `titles` are the agents' names for people.
     pub(super) fn new(row: AgentRow, titles: &BTreeMap<String, String>) -> Self {
         Self {
-            title: titles.get(&row.name).cloned().unwrap_or_else(|| row.name.clone()),
+            title: titles.get(&row.name).filter(|title| !title.is_empty()).unwrap_or(&row.name).clone(),
             name: row.name,
             activity: row.activity,
             doing: row.doing,

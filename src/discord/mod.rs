@@ -15,6 +15,7 @@ mod webhooks;
 
 pub use config::Config;
 
+use crate::agents::AgentConfig;
 use crate::artifacts::Artifacts;
 use crate::base::Clock;
 use crate::commands::Commands;
@@ -84,58 +85,71 @@ impl DiscordError {
 
 /// Whether the same request may succeed later: Discord was not reached, is overloaded, or asks to slow down.
 fn is_transient(error: &serenity::Error) -> bool {
-    match error {
-        serenity::Error::Http(HttpError::UnsuccessfulRequest(response)) => {
-            response.status_code.is_server_error() || response.status_code == StatusCode::TOO_MANY_REQUESTS
-        }
-        serenity::Error::Http(HttpError::Request(_)) | serenity::Error::Io(_) | serenity::Error::Tungstenite(_) => true,
-        // Both enums can grow with serenity; what is unknown is not hammered on.
-        _ => false,
+    if let serenity::Error::Http(HttpError::UnsuccessfulRequest(response)) = error {
+        let status = response.status_code;
+        return status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
     }
+    // What serenity may add later is not hammered on.
+    matches!(
+        error,
+        serenity::Error::Http(HttpError::Request(_)) | serenity::Error::Io(_) | serenity::Error::Tungstenite(_)
+    )
 }
 
 /// The Discord front, not yet started.
 pub struct Discord {
     config: Config,
+    guild: GuildId,
+    token: SecretString,
     store: Store,
     artifacts: Artifacts,
     commands: Commands,
     clock: Arc<dyn Clock>,
+    /// The agents' names for people, by agent.
     titles: BTreeMap<String, String>,
 }
 
 impl Discord {
-    /// A front over `store` and `commands`; `titles` are the agents' names for people, by agent.
+    /// A front over `store` and `commands` for the agents of `roster`.
+    ///
+    /// # Errors
+    /// What somebody must change in `[discord]` first: no guild, an id that is none.
     pub fn new(
         config: Config,
+        token: SecretString,
         store: Store,
         artifacts: Artifacts,
         commands: Commands,
         clock: Arc<dyn Clock>,
-        titles: BTreeMap<String, String>,
-    ) -> Self {
-        Self { config, store, artifacts, commands, clock, titles }
+        roster: Vec<AgentConfig>,
+    ) -> Result<Self, DiscordError> {
+        let guild = config.guild_id()?;
+        config.check()?;
+        let title = |agent: AgentConfig| {
+            let title = if agent.title.is_empty() { agent.name.clone() } else { agent.title };
+            (agent.name, title)
+        };
+        let titles = roster.into_iter().map(title).collect();
+        Ok(Self { config, guild, token, store, artifacts, commands, clock, titles })
     }
 
     /// Posts and listens until `stop` is cancelled.
     ///
     /// # Errors
-    /// Only what somebody must change first: no guild, a bad id, a refused token. Everything else is waited out.
-    pub async fn run(self, token: SecretString, stop: CancellationToken) -> Result<(), DiscordError> {
-        let guild = self.config.guild_id()?;
-        self.config.check()?;
+    /// Only what somebody must change first: a refused token, a guild the bot is not in. Everything else is waited out.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), DiscordError> {
         if self.config.operators.is_empty() {
             tracing::warn!("[discord] operators is empty: everybody in the guild may read, nobody may operate");
         }
         if !self.store.front_seen(FRONT).await? {
             self.store.mark_all_delivered(FRONT, self.clock.now()).await?;
         }
-        let http = Arc::new(self.http(&token));
+        let http = Arc::new(self.http());
         let work = async {
-            let channels = self.find_channels(&http, guild).await?;
+            let channels = self.find_channels(&http).await?;
             let outbox = Outbox::new(&self, Arc::clone(&http), channels.clone());
             tokio::select! {
-                ended = self.listen(&token, guild, &channels, &stop) => ended,
+                ended = self.listen(&channels, &stop) => ended,
                 never = outbox.run() => match never {},
             }
         };
@@ -145,8 +159,9 @@ impl Discord {
         }
     }
 
-    fn http(&self, token: &SecretString) -> Http {
-        let builder = HttpBuilder::new(token.expose_secret()).default_allowed_mentions(CreateAllowedMentions::new());
+    fn http(&self) -> Http {
+        let builder =
+            HttpBuilder::new(self.token.expose_secret()).default_allowed_mentions(CreateAllowedMentions::new());
         match &self.config.api_base {
             // serenity's own rate limiter always speaks to discord.com, so it is off behind another address.
             Some(base) => builder.proxy(base.clone()).ratelimiter_disabled(true).build(),
@@ -155,8 +170,8 @@ impl Discord {
     }
 
     /// The guild's text channels by the team's names: those configured, else those of the same name.
-    async fn find_channels(&self, http: &Http, guild: GuildId) -> Result<BTreeMap<String, ChannelId>, DiscordError> {
-        let there = with_patience("the guild's channels", || async { Ok(guild.channels(http).await?) }).await?;
+    async fn find_channels(&self, http: &Http) -> Result<BTreeMap<String, ChannelId>, DiscordError> {
+        let there = with_patience("the guild's channels", || async { Ok(self.guild.channels(http).await?) }).await?;
         let mut channels = BTreeMap::new();
         for name in config::CHANNELS {
             let found = match self.config.channel_id(name)? {
@@ -179,34 +194,31 @@ impl Discord {
     /// Holds the gateway connection; serenity resumes it, this starts it again when it ends.
     async fn listen(
         &self,
-        token: &SecretString,
-        guild: GuildId,
         channels: &BTreeMap<String, ChannelId>,
         stop: &CancellationToken,
     ) -> Result<(), DiscordError> {
         let mut intents = GatewayIntents::GUILDS | GatewayIntents::GUILD_MESSAGES | GatewayIntents::MESSAGE_CONTENT;
         let mut wait = FIRST_WAIT;
         while !stop.is_cancelled() {
-            let framework = intake::framework(intake::Intake::new(self, guild, channels));
-            let mut client = ClientBuilder::new_with_http(self.http(token), intents).framework(framework).await?;
+            let framework = intake::framework(intake::Intake::new(self, channels));
+            let mut client = ClientBuilder::new_with_http(self.http(), intents).framework(framework).await?;
             let error = match client.start().await {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
-            match &error {
-                serenity::Error::Gateway(GatewayError::DisallowedGatewayIntents)
-                    if intents.contains(GatewayIntents::MESSAGE_CONTENT) =>
-                {
-                    tracing::warn!(
-                        "the Message Content intent is off in the Developer Portal: slash commands work, talking to \
-                         agents by name does not"
-                    );
-                    intents.remove(GatewayIntents::MESSAGE_CONTENT);
-                    continue;
-                }
-                serenity::Error::Gateway(GatewayError::InvalidAuthentication) => return Err(DiscordError::BadToken),
-                _ => tracing::warn!(%error, wait_s = wait.as_secs(), "the connection to Discord ended; trying again"),
+            if let serenity::Error::Gateway(GatewayError::InvalidAuthentication) = error {
+                return Err(DiscordError::BadToken);
             }
+            let no_content = matches!(error, serenity::Error::Gateway(GatewayError::DisallowedGatewayIntents));
+            if no_content && intents.contains(GatewayIntents::MESSAGE_CONTENT) {
+                tracing::warn!(
+                    "the Message Content intent is off in the Developer Portal: slash commands work, talking to agents \
+                     by name does not"
+                );
+                intents.remove(GatewayIntents::MESSAGE_CONTENT);
+                continue;
+            }
+            tracing::warn!(%error, wait_s = wait.as_secs(), "the connection to Discord ended; trying again");
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(LONGEST_WAIT);
         }

@@ -271,11 +271,10 @@ fn is_gone(error: &serenity::Error) -> bool {
 }
 
 fn status(error: &serenity::Error) -> Option<StatusCode> {
-    match error {
-        serenity::Error::Http(HttpError::UnsuccessfulRequest(response)) => Some(response.status_code),
-        // The enum can grow with serenity; whatever else it says, it is no answer of Discord's.
-        _ => None,
+    if let serenity::Error::Http(HttpError::UnsuccessfulRequest(response)) = error {
+        return Some(response.status_code);
     }
+    None
 }
 
 #[cfg(test)]

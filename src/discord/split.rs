@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn crabs_count_twice() {
-        assert_eq!(split(&"🦀".repeat(1_000), LIMIT).len(), 2);
-        assert!(split(&"🦀".repeat(1_000), LIMIT).iter().all(|part| units(part) <= LIMIT));
+        assert_eq!(split(&"🦀".repeat(1_001), LIMIT).len(), 2);
+        assert!(split(&"🦀".repeat(1_001), LIMIT).iter().all(|part| units(part) <= LIMIT));
     }
 }

@@ -2,7 +2,7 @@
 //! that does not permit them falls back to the bot's own voice.
 
 use super::avatars::avatar;
-use super::is_transient;
+use super::{DiscordError, is_transient};
 use serenity::all::{ChannelId, CreateAttachment, CreateWebhook, Http, Webhook};
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ impl Webhooks {
         http: &Http,
         channel: ChannelId,
         author: &str,
-    ) -> Result<Option<&Webhook>, serenity::Error> {
+    ) -> Result<Option<&Webhook>, DiscordError> {
         if !self.known.contains_key(&channel) {
             let Some(there) = permitted(channel.webhooks(http).await, channel)? else {
                 self.known.insert(channel, BTreeMap::new());
@@ -54,12 +54,16 @@ impl Webhooks {
 }
 
 /// None when Discord refuses for good; an error when it may work later.
-fn permitted<T>(answer: Result<T, serenity::Error>, channel: ChannelId) -> Result<Option<T>, serenity::Error> {
+fn permitted<T>(answer: Result<T, serenity::Error>, channel: ChannelId) -> Result<Option<T>, DiscordError> {
     match answer {
         Ok(value) => Ok(Some(value)),
-        Err(error) if is_transient(&error) => Err(error),
+        Err(error) if is_transient(&error) => Err(error.into()),
         Err(error) => {
-            tracing::warn!(%error, %channel, "no webhook here: agents speak through the bot, without faces; allow Manage Webhooks");
+            tracing::warn!(
+                %error,
+                %channel,
+                "no webhook here: agents speak through the bot, without faces; allow Manage Webhooks"
+            );
             Ok(None)
         }
     }

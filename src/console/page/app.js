@@ -3,7 +3,7 @@
 import { Chat } from "./chat.js";
 import { Composer } from "./composer.js";
 import { drawBoard, drawStrip } from "./board.js";
-import { drawTeam } from "./team.js";
+import { drawTeam, learnTitles } from "./team.js";
 
 const API = "/api/v1";
 const byId = (id) => document.getElementById(id);
@@ -61,6 +61,11 @@ async function followTraining() {
   }
 }
 
+function takeAgents(agents) {
+  state.agents = agents;
+  learnTitles(agents);
+}
+
 function takeStatus(status) {
   state.status = status;
   redraw();
@@ -90,7 +95,7 @@ function connect() {
   source.addEventListener("message", (event) => takeMessage(JSON.parse(event.data)));
   source.addEventListener("status", (event) => takeStatus(JSON.parse(event.data)));
   source.addEventListener("agents", (event) => {
-    state.agents = JSON.parse(event.data);
+    takeAgents(JSON.parse(event.data));
     redraw();
   });
   source.onerror = () => {
@@ -116,7 +121,7 @@ async function start() {
       ...chat.channels.map((channel) => api(`/messages?channel=${channel.name}&limit=200`)),
     ]);
     composer.learn(catalogue);
-    state.agents = agents;
+    takeAgents(agents);
     for (const history of histories) for (const message of history) state.lastId = Math.max(state.lastId, message.id);
     chat.load(histories.flat());
     takeStatus(status);

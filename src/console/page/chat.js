@@ -25,6 +25,7 @@ export class Chat {
   #read;
   /** Whether the newest message is in view and shall stay so while pictures load and messages come. */
   #pinned = true;
+  #scrollTop = 0;
 
   constructor() {
     this.#read = JSON.parse(localStorage.getItem("read") ?? "{}");
@@ -84,6 +85,7 @@ export class Chat {
     const list = byId("messages");
     list.replaceChildren();
     this.last = null;
+    this.#pinned = true;
     const messages = this.#messages.get(name);
     if (!messages.length) list.append(emptyState(name));
     for (const message of messages) this.#append(message);
@@ -129,9 +131,14 @@ export class Chat {
     byId("to-newest").hidden = true;
   }
 
+  /** Content that grows moves nothing up: only a person does. */
   #scrolled() {
-    this.#pinned = this.#nearBottom();
-    if (this.#pinned) byId("to-newest").hidden = true;
+    const { scrollTop } = byId("scroller");
+    if (this.#nearBottom()) {
+      this.#pinned = true;
+      byId("to-newest").hidden = true;
+    } else if (scrollTop < this.#scrollTop - 2) this.#pinned = false;
+    this.#scrollTop = scrollTop;
   }
 
   #markRead() {

@@ -11,7 +11,7 @@ const INLINE = new RegExp(
     "\\[(?<label>[^\\]]{1,200})\\]\\((?<href>https?://[^\\s)]{1,500})\\)",
     "(?<url>https?://[^\\s<>)\\]]{1,500})",
     "(?<![\\w/])@(?<mention>[a-z][a-z0-9-]{1,40})",
-    "(?<![\\w/])(?<command>/(?:status|agents|loop|cost|ask|report|why|help)\\b)",
+    "(?<![\\w/])(?<command>/(?:status|agents|loop(?: (?:start|pause|resume|stop|status|plan))?|cost|ask|report|why|help)\\b)",
   ].join("|"),
 );
 const DEEPEST = 4;

@@ -11,12 +11,18 @@ const NAMES = {
   ralphton: "Ralphton",
   system: "Ralphton",
   you: "You",
+  operator: "You",
 };
 const PERSONAS = ["watcher", "domain-expert", "developer", "training", "evaluation"];
 const QUIET_AFTER_MS = 3 * 60 * 1000;
 const VERBS = { starting: "starting", idle: "idle", thinking: "thinking", "using-tool": "at work", waiting: "waiting for a job", stopped: "stopped" };
 
 export const displayName = (name) => NAMES[name] ?? name;
+
+/** Takes over how agents.toml calls the agents. */
+export function learnTitles(agents) {
+  for (const { name, title } of agents) NAMES[name] = title;
+}
 
 /** The picture beside a message. */
 export function face(name, kind, size = 38) {
