@@ -40,12 +40,12 @@ pub(super) struct Intake {
 }
 
 impl Intake {
-    pub(super) fn new(front: &Discord, channels: &BTreeMap<String, ChannelId>) -> Self {
+    pub(super) fn new(front: &Discord, guild: GuildId, channels: &BTreeMap<String, ChannelId>) -> Self {
         Self {
             commands: front.commands.clone(),
             artifacts: front.artifacts.clone(),
             operators: front.config.operators.clone(),
-            guild: front.guild,
+            guild,
             channels: channels.iter().map(|(name, id)| (*id, name.clone())).collect(),
             agents: front.titles.keys().cloned().collect(),
             answered: Mutex::new(VecDeque::with_capacity(REMEMBERED)),

@@ -15,7 +15,6 @@ mod webhooks;
 
 pub use config::Config;
 
-use crate::agents::AgentConfig;
 use crate::artifacts::Artifacts;
 use crate::base::Clock;
 use crate::commands::Commands;
@@ -47,7 +46,7 @@ pub enum DiscordError {
     NoGuild,
     /// An id in the configuration is none.
     #[error(
-        "[discord] {key}: \"{value}\" is no Discord id; copy it with Developer Mode on, it is a number of 17 to 20 digits"
+        "[discord] {key}: \"{value}\" is no Discord id; copy it with Developer Mode on, it has 17 to 20 digits"
     )]
     BadId {
         /// The key.
@@ -99,57 +98,45 @@ fn is_transient(error: &serenity::Error) -> bool {
 /// The Discord front, not yet started.
 pub struct Discord {
     config: Config,
-    guild: GuildId,
-    token: SecretString,
     store: Store,
     artifacts: Artifacts,
     commands: Commands,
     clock: Arc<dyn Clock>,
-    /// The agents' names for people, by agent.
     titles: BTreeMap<String, String>,
 }
 
 impl Discord {
-    /// A front over `store` and `commands` for the agents of `roster`.
-    ///
-    /// # Errors
-    /// What somebody must change in `[discord]` first: no guild, an id that is none.
+    /// A front over `store` and `commands`; `titles` are the agents' names for people, by agent.
     pub fn new(
         config: Config,
-        token: SecretString,
         store: Store,
         artifacts: Artifacts,
         commands: Commands,
         clock: Arc<dyn Clock>,
-        roster: Vec<AgentConfig>,
-    ) -> Result<Self, DiscordError> {
-        let guild = config.guild_id()?;
-        config.check()?;
-        let title = |agent: AgentConfig| {
-            let title = if agent.title.is_empty() { agent.name.clone() } else { agent.title };
-            (agent.name, title)
-        };
-        let titles = roster.into_iter().map(title).collect();
-        Ok(Self { config, guild, token, store, artifacts, commands, clock, titles })
+        titles: BTreeMap<String, String>,
+    ) -> Self {
+        Self { config, store, artifacts, commands, clock, titles }
     }
 
     /// Posts and listens until `stop` is cancelled.
     ///
     /// # Errors
-    /// Only what somebody must change first: a refused token, a guild the bot is not in. Everything else is waited out.
-    pub async fn run(self, stop: CancellationToken) -> Result<(), DiscordError> {
+    /// Only what somebody must change first: no guild, a bad id, a refused token. Everything else is waited out.
+    pub async fn run(self, token: SecretString, stop: CancellationToken) -> Result<(), DiscordError> {
+        let guild = self.config.guild_id()?;
+        self.config.check()?;
         if self.config.operators.is_empty() {
             tracing::warn!("[discord] operators is empty: everybody in the guild may read, nobody may operate");
         }
         if !self.store.front_seen(FRONT).await? {
             self.store.mark_all_delivered(FRONT, self.clock.now()).await?;
         }
-        let http = Arc::new(self.http());
+        let http = Arc::new(self.http(&token));
         let work = async {
-            let channels = self.find_channels(&http).await?;
+            let channels = self.find_channels(&http, guild).await?;
             let outbox = Outbox::new(&self, Arc::clone(&http), channels.clone());
             tokio::select! {
-                ended = self.listen(&channels, &stop) => ended,
+                ended = self.listen(&token, guild, &channels, &stop) => ended,
                 never = outbox.run() => match never {},
             }
         };
@@ -159,9 +146,8 @@ impl Discord {
         }
     }
 
-    fn http(&self) -> Http {
-        let builder =
-            HttpBuilder::new(self.token.expose_secret()).default_allowed_mentions(CreateAllowedMentions::new());
+    fn http(&self, token: &SecretString) -> Http {
+        let builder = HttpBuilder::new(token.expose_secret()).default_allowed_mentions(CreateAllowedMentions::new());
         match &self.config.api_base {
             // serenity's own rate limiter always speaks to discord.com, so it is off behind another address.
             Some(base) => builder.proxy(base.clone()).ratelimiter_disabled(true).build(),
@@ -170,8 +156,8 @@ impl Discord {
     }
 
     /// The guild's text channels by the team's names: those configured, else those of the same name.
-    async fn find_channels(&self, http: &Http) -> Result<BTreeMap<String, ChannelId>, DiscordError> {
-        let there = with_patience("the guild's channels", || async { Ok(self.guild.channels(http).await?) }).await?;
+    async fn find_channels(&self, http: &Http, guild: GuildId) -> Result<BTreeMap<String, ChannelId>, DiscordError> {
+        let there = with_patience("the guild's channels", || async { Ok(guild.channels(http).await?) }).await?;
         let mut channels = BTreeMap::new();
         for name in config::CHANNELS {
             let found = match self.config.channel_id(name)? {
@@ -194,14 +180,16 @@ impl Discord {
     /// Holds the gateway connection; serenity resumes it, this starts it again when it ends.
     async fn listen(
         &self,
+        token: &SecretString,
+        guild: GuildId,
         channels: &BTreeMap<String, ChannelId>,
         stop: &CancellationToken,
     ) -> Result<(), DiscordError> {
         let mut intents = GatewayIntents::GUILDS | GatewayIntents::GUILD_MESSAGES | GatewayIntents::MESSAGE_CONTENT;
         let mut wait = FIRST_WAIT;
         while !stop.is_cancelled() {
-            let framework = intake::framework(intake::Intake::new(self, channels));
-            let mut client = ClientBuilder::new_with_http(self.http(), intents).framework(framework).await?;
+            let framework = intake::framework(intake::Intake::new(self, guild, channels));
+            let mut client = ClientBuilder::new_with_http(self.http(token), intents).framework(framework).await?;
             let error = match client.start().await {
                 Ok(()) => return Ok(()),
                 Err(error) => error,

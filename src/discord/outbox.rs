@@ -119,7 +119,8 @@ impl Outbox {
             return Ok(format!("no channel #{}", message.channel));
         };
         let (files, left_out) = self.files(message).await;
-        let author = self.titles.get(&message.author).cloned().unwrap_or_else(|| message.author.clone());
+        let title = self.titles.get(&message.author).filter(|title| !title.is_empty());
+        let author = title.unwrap_or(&message.author).clone();
         let through_webhook = message.author_kind == AuthorKind::Agent
             && self.webhooks.of(&self.http, channel, &message.author).await?.is_some();
         let parts = parts(message, &author, through_webhook, &left_out);
