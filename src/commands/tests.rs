@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::base::{FakeClock, MissionState, Proportion, Seed};
+use crate::cycle::summary::grouped;
 use crate::store::{Activity, EvaluationKind, MailKind, MessageRow, NewEvaluation, SceneRow};
 use serde_json::json;
 
@@ -98,7 +99,8 @@ async fn with_nothing_there_every_command_says_what_to_do() {
         let text = bench.operate(line).await;
         assert!(text.starts_with("No mission yet: `/loop start`"), "{line}: {text}");
     }
-    assert!(bench.operate("/loop plan").await.contains("400 episodes"));
+    let episodes = grouped(u64::from(LoopPreset::default().generate.first_episodes));
+    assert!(bench.operate("/loop plan").await.contains(&format!("{episodes} episodes")));
     assert!(bench.operate("/agents").await.contains("starting"));
     assert!(bench.operate("/cost").await.contains("Nothing spent"));
     assert_eq!(bench.operate("/loop pause").await, "No mission is running; start one with /loop start.");
