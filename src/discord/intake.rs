@@ -108,6 +108,8 @@ pub(super) fn framework(intake: Intake) -> poise::Framework<Intake, DiscordError
     };
     poise::Framework::builder()
         .options(options)
+        // Rights come from the configuration; whoever owns the application has none by that.
+        .initialize_owners(false)
         .setup(move |ctx, _ready, framework| {
             Box::pin(async move {
                 register(ctx, guild, &framework.options().commands).await;

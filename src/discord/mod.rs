@@ -45,9 +45,7 @@ pub enum DiscordError {
     #[error("no guild is allowed: set guild = \"…\" in [discord] of agents.toml to the id of your server")]
     NoGuild,
     /// An id in the configuration is none.
-    #[error(
-        "[discord] {key}: \"{value}\" is no Discord id; copy it with Developer Mode on, it has 17 to 20 digits"
-    )]
+    #[error("[discord] {key}: \"{value}\" is no Discord id; copy it with Developer Mode on, it has 17 to 20 digits")]
     BadId {
         /// The key.
         key: String,

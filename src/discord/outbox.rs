@@ -249,7 +249,8 @@ impl Part<'_> {
 /// The texts of a message, decorated first and divided afterwards.
 fn parts(message: &MessageRow, author: &str, through_webhook: bool, left_out: &[String]) -> Vec<String> {
     let mut text = String::new();
-    if !through_webhook {
+    // The program's own words need no name: the bot is the program.
+    if !through_webhook && message.author_kind != AuthorKind::System {
         text += &format!("**{author}**: ");
     }
     text += &format::for_discord(&message.text);

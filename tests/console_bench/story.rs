@@ -75,10 +75,10 @@ pub async fn tell(store: &Store, artifacts: &Artifacts) {
 }
 
 async fn finished_loop(store: &Store, loop_id: LoopId) {
-    let job = job(store, loop_id, JobKind::Generate, Persona::Developer, Stage::Generate, 640).await;
+    let generate = job(store, loop_id, JobKind::Generate, Persona::Developer, Stage::Generate, 640).await;
     let dataset = NewDataset {
         loop_id: Some(loop_id),
-        job_id: Some(job),
+        job_id: Some(generate),
         artifact: ralphton::base::ArtifactId("a".repeat(64)),
         path: "ralphton-data/artifacts/dataset/aaaaaaaaaaaa".to_owned(),
         episodes: 400,
@@ -88,7 +88,7 @@ async fn finished_loop(store: &Store, loop_id: LoopId) {
         summary: json!({}),
     };
     store.add_dataset(&dataset, ago(600)).await.unwrap();
-    store.finish_job(job, &json!({"episodes": 400}), ago(600)).await.unwrap();
+    store.finish_job(generate, &json!({"episodes": 400}), ago(600)).await.unwrap();
     let train = job(store, loop_id, JobKind::Train, Persona::Training, Stage::Train, 590).await;
     store.finish_job(train, &json!({"samples": 80_000, "final_loss": 0.0617}), ago(330)).await.unwrap();
     let evaluation = NewEvaluation {
