@@ -83,7 +83,7 @@ fn feedback(evidence: &Evidence) -> (Plan, String) {
     let plan = FeedbackPlan { families, dagger_share: evidence.preset.generate.dagger_share, stop: None };
     let reason = match evaluation.failures.first() {
         Some((class, count)) => {
-            format!("most frequent failure is {class} ({count}); next episodes lean towards {most}")
+            format!("most frequent failure is {} ({count}); next episodes lean towards {most}", class.replace('_', " "))
         }
         None => "no scene failed; the mix stays even".to_owned(),
     };
@@ -106,7 +106,7 @@ fn weights_by_failure(evaluation: &EvaluationEvidence, families: &[String]) -> B
 fn heaviest(weights: &BTreeMap<String, f64>, count: usize) -> String {
     let mut sorted: Vec<_> = weights.iter().collect();
     sorted.sort_by(|a, b| b.1.total_cmp(a.1).then(a.0.cmp(b.0)));
-    sorted.iter().take(count).map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
+    sorted.iter().take(count).map(|(name, _)| name.replace('_', " ")).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -159,7 +159,7 @@ mod tests {
         let Plan::Feedback(plan) = plan else { panic!("another stage's plan: {plan:?}") };
         assert!((plan.families["corner"] - 1.3).abs() < 1e-9);
         assert!((plan.families["open"] - 0.4).abs() < 1e-9);
-        assert!(reason.contains("wall_stuck (9)"), "{reason}");
+        assert!(reason.contains("wall stuck (9)"), "{reason}");
     }
 
     #[test]
