@@ -18,6 +18,7 @@ USER ralphton
 WORKDIR /home/ralphton
 VOLUME /data
 EXPOSE 8770
-# Inside a container the page must listen on the container's own address; publish it to the host's loopback only.
+# Inside a container the page listens on the container's own address, where people may look but not steer; steer with
+#   docker exec CONTAINER ralphton --data /data loop status
 ENTRYPOINT ["ralphton"]
 CMD ["up", "--data", "/data", "--listen", "0.0.0.0:8770"]

@@ -69,7 +69,9 @@ impl Team {
         let agents = agents::Team::start(config.agents.clone(), AgentDeps::new(tools), brains, stop.clone())?;
 
         tasks.spawn(watchdog.run(stop.clone()));
-        // The page binds the loopback address by default: whoever reaches it sits at this machine.
+        // Whoever reaches the loopback address sits at this machine; on any other address people may only look.
+        let loopback = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
+        let rights = if loopback { Rights::Operate } else { Rights::Read };
         let console =
             Console::new(dir.store.clone(), dir.artifacts.clone(), commands, clock, Rights::Operate, titles(config));
         let console_stop = stop.clone();

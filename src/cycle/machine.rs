@@ -59,9 +59,9 @@ pub enum LoopEvent {
 #[error("a loop that is {state:?} cannot take {event:?}")]
 pub struct IllegalMove {
     /// The state before.
-    pub state: LoopState,
+    pub state: Box<LoopState>,
     /// The event.
-    pub event: LoopEvent,
+    pub event: Box<LoopEvent>,
 }
 
 /// The state after `event`.
@@ -90,7 +90,7 @@ pub fn next(state: &LoopState, event: &LoopEvent) -> Result<LoopState, IllegalMo
             | LoopEvent::StagePassed { .. }
             | LoopEvent::StageFailed { .. }
             | LoopEvent::Stopped { .. },
-        ) => Err(IllegalMove { state: state.clone(), event: event.clone() }),
+        ) => Err(IllegalMove { state: Box::new(state.clone()), event: Box::new(event.clone()) }),
     }
 }
 
@@ -163,7 +163,7 @@ mod tests {
         let state = LoopState::Deciding(Stage::Train);
         for event in [LoopEvent::Opened, accepted(Stage::Evaluate), passed(Stage::Train)] {
             let error = next(&state, &event).unwrap_err();
-            assert_eq!(error, IllegalMove { state: state.clone(), event });
+            assert_eq!(error, IllegalMove { state: Box::new(state.clone()), event: Box::new(event) });
         }
         let ended = LoopState::Ended(LoopEnding::Completed);
         assert!(next(&ended, &LoopEvent::Stopped { by: "Kim".to_owned() }).is_err());

@@ -159,7 +159,7 @@ fn ask<R: Rider>(batch: &mut [&mut R], driver: &Driver<'_>, eye: &mut Eye) -> Re
     let chunks = driver.policy.act(&observations)?;
     for (rider, chunk) in batch.iter_mut().zip(chunks) {
         let executed = &chunk[..chunk.len().min(driver.execute_steps as usize)];
-        rider.take_chunk(&executed.iter().map(|values| to_action(values)).collect::<Result<Vec<_>, _>>()?);
+        rider.take_chunk(&executed.iter().map(to_action).collect::<Result<Vec<_>, _>>()?);
     }
     Ok(())
 }
