@@ -99,3 +99,37 @@ fn summarise(name: &str, outcomes: &[Option<usize>], bricks: usize) -> FamilyRes
         failed_scenes: failed.take(8).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_report_does_not_depend_on_the_number_of_threads() {
+        let report = |threads| expert_gate(Seed(3), 2, 1, threads);
+        assert_eq!(report(1), report(3));
+    }
+
+    #[test]
+    fn the_expert_masters_its_scenes() {
+        let report = expert_gate(Seed(11), 8, 1, 2);
+        assert!(report.total.rate() > 0.97, "{report:?}");
+    }
+
+    #[test]
+    fn one_weak_family_fails_the_gate() {
+        let family = |name: &str, successes| FamilyResult {
+            family: name.to_owned(),
+            success: Proportion::new(successes, 100),
+            mean_steps_per_brick: 200.0,
+            failed_scenes: Vec::new(),
+        };
+        let good = (0..12).map(|_| family("good", 100));
+        let report = GateReport {
+            bricks: 1,
+            families: good.chain([family("weak", 95)]).collect(),
+            total: Proportion::new(1295, 1300),
+        };
+        assert!(report.total.rate() > LEAST_RATE && !report.passes());
+    }
+}

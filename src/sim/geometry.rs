@@ -47,9 +47,9 @@ pub const CAB_FORWARD_M: f32 = 0.3;
 /// The cab camera's height.
 pub const CAB_HEIGHT_M: f32 = 2.0;
 /// The cab camera looks down by this angle.
-pub const CAB_PITCH_DOWN_RAD: f32 = 0.523_6;
+pub const CAB_PITCH_DOWN_RAD: f32 = std::f32::consts::FRAC_PI_6;
 /// The cab camera's horizontal field of view.
-pub const CAB_FOV_RAD: f32 = 1.570_8;
+pub const CAB_FOV_RAD: f32 = std::f32::consts::FRAC_PI_2;
 /// One control step.
 pub const CONTROL_STEP_S: f32 = 0.1;
 /// Physics steps in one control step.

@@ -3,6 +3,7 @@
 //! [`Family::sample`] gives a [`Scene`], [`World::new`] begins it, [`World::step`] moves it by one control step, and
 //! [`expert`] says what an ideal driver would do from any state. Same scene and actions: the same bytes.
 
+mod bad_start;
 mod engine;
 mod expert;
 mod footprint;
@@ -12,9 +13,10 @@ mod scenario;
 mod state;
 mod world;
 
+pub use bad_start::bad_start;
 pub use expert::{expert, expert_chunk, visible};
 pub use gate::{FamilyResult, GateReport, expert_gate};
-pub use scenario::{BrickPlace, Family, LoaderPlace, LoaderStart, Scene, bad_start, families, family};
+pub use scenario::{BrickPlace, Family, LoaderPlace, LoaderStart, Scene, families, family};
 pub use state::{ACTION_DIM, Action, BrickState, BrickStatus, LoaderState, StatePreset, WorldState};
 pub use world::{BRICKS_MAX, World};
 

@@ -1,4 +1,4 @@
-//! Where scenes begin: the scenario families (data, `scenarios.toml`), their sampling, and bad starts.
+//! Where scenes begin: the scenario families (data, `scenarios.toml`), and their sampling.
 //!
 //! A family says where the loader stands, where the first brick lies and where the others lie; a scene is drawn by
 //! rejection: places that overlap something are drawn again, a bounded number of times.
@@ -6,9 +6,7 @@
 use super::SimError;
 use super::engine::carry;
 use super::footprint::{GroundPose, wrap_rad};
-use super::geometry::{
-    BODY_REAR_M, BOX_CENTRE_M, BOX_HALF_M, BUCKET_BACK_M, BUCKET_LIP_M, LIFT_MAX_M, STEERING_MAX_RAD, WALL_M,
-};
+use super::geometry::{BODY_REAR_M, BOX_CENTRE_M, BOX_HALF_M, BUCKET_BACK_M, BUCKET_LIP_M, WALL_M};
 use super::state::{BrickState, BrickStatus, LoaderState};
 use super::world::{BRICKS_MAX, OVER_BOX_M, lowest_point};
 use crate::base::Rng;
@@ -19,7 +17,7 @@ use std::f32::consts::{FRAC_PI_2, PI};
 use std::sync::LazyLock;
 
 /// How often a scene is drawn before giving up.
-const TRIES: u32 = 2000;
+pub(super) const TRIES: u32 = 2000;
 /// Colours of bricks are indices below this.
 const COLOURS: u8 = 6;
 /// Half extents of the kinds of bricks.
@@ -212,71 +210,6 @@ impl Family {
     }
 }
 
-/// A start off every demonstrated path: any pose, lift, tilt and speed, sometimes loaded, near brick, box or wall.
-///
-/// # Errors
-/// [`SimError::BrickCount`] outside 1 to 10, [`SimError::NoRoom`] when no free place is found.
-pub fn bad_start(bricks: usize, rng: &mut Rng) -> Result<Scene, SimError> {
-    let family = &families()[rng.random_range(0..families().len())];
-    let mut scene = family.sample(bricks, rng)?;
-    scene.family = "bad_start".to_owned();
-    for _ in 0..TRIES {
-        let mut loader = disturbed(&scene, rng);
-        let loaded = rng.random_range(0..4) == 0;
-        if loaded || scene.bricks[0].status == BrickStatus::Held {
-            loader.tilt = rng.random_range(0.0..=1.0);
-        }
-        let clear = |b: &BrickState| b.status == BrickStatus::Held || !overlaps_loader(b, &loader, 0.0);
-        let rest = scene.bricks.get(1..).unwrap_or_default();
-        let first_clear = loaded || clear(&scene.bricks[0]);
-        if !loader_fits(&loader) || !first_clear || !rest.iter().all(clear) {
-            continue;
-        }
-        scene.loader = loader;
-        if loaded || scene.bricks[0].status == BrickStatus::Held {
-            hold(&mut scene.bricks[0], &loader);
-        }
-        return Ok(scene);
-    }
-    Err(SimError::NoRoom { family: scene.family, tries: TRIES })
-}
-
-/// The scene's loader somewhere else: anywhere, before a brick, before the box, at a wall, or where it was.
-fn disturbed(scene: &Scene, rng: &mut Rng) -> LoaderState {
-    let mut loader = scene.loader;
-    match rng.random_range(0..5) {
-        0 => {
-            loader.x_m = rng.random_range(-7.4..7.4);
-            loader.z_m = rng.random_range(-7.4..7.4);
-            loader.heading_rad = rng.random_range(-PI..PI);
-        }
-        1 => {
-            let [x, _, z] = scene.bricks[0].position_m;
-            let (distance, from) = (rng.random_range(1.7..4.0), rng.random_range(-PI..PI));
-            loader.x_m = x - distance * from.cos();
-            loader.z_m = z - distance * from.sin();
-            loader.heading_rad = wrap_rad(from + rng.random_range(-0.6..0.6));
-        }
-        2 => {
-            let (distance, from): (f32, f32) = (rng.random_range(2.0..4.5), rng.random_range(-0.5..FRAC_PI_2 + 0.5));
-            loader.x_m = BOX_CENTRE_M + distance * from.cos();
-            loader.z_m = BOX_CENTRE_M + distance * from.sin();
-            loader.heading_rad = wrap_rad(from + PI + rng.random_range(-0.6..0.6));
-        }
-        3 => {
-            let (x, z, heading) = at_wall(rng, 0.0, 0.7);
-            (loader.x_m, loader.z_m, loader.heading_rad) = (x, z, heading);
-        }
-        _ => {}
-    }
-    let half = |rng: &mut Rng| rng.random_range(0..2) == 0;
-    loader.lift_m = if half(rng) { 0.0 } else { rng.random_range(0.0..LIFT_MAX_M) };
-    loader.tilt = if half(rng) { 0.0 } else { rng.random_range(-1.0..1.0) };
-    loader.speed_mps = rng.random_range(-0.8..1.2);
-    loader.steering_rad = rng.random_range(-STEERING_MAX_RAD..STEERING_MAX_RAD);
-    loader
-}
-
 impl LoaderStart {
     fn draw(&self, rng: &mut Rng) -> LoaderState {
         let (x_m, z_m, heading_rad) = match self.place {
@@ -311,7 +244,7 @@ impl LoaderStart {
 }
 
 /// A pose before one of the four walls with this gap before the lip when square on.
-fn at_wall(rng: &mut Rng, gap_m: f32, yaw_rad: f32) -> (f32, f32, f32) {
+pub(super) fn at_wall(rng: &mut Rng, gap_m: f32, yaw_rad: f32) -> (f32, f32, f32) {
     let depth = WALL_M - BUCKET_LIP_M - gap_m - rng.random_range(0.0..0.25);
     let along = rng.random_range(-6.5..6.5);
     let yaw = between(rng, [-yaw_rad, yaw_rad]);
@@ -386,7 +319,7 @@ fn around_box(distance_m: f32, from_rad: f32) -> (f32, f32) {
     (BOX_CENTRE_M + distance_m * from_rad.cos(), BOX_CENTRE_M + distance_m * from_rad.sin())
 }
 
-fn hold(brick: &mut BrickState, loader: &LoaderState) {
+pub(super) fn hold(brick: &mut BrickState, loader: &LoaderState) {
     brick.status = BrickStatus::Held;
     carry(loader, &Pose::translation(0.5 * (BUCKET_LIP_M - BUCKET_BACK_M), brick.half_extents_m[1], 0.0), brick);
 }
@@ -399,14 +332,14 @@ fn check_count(bricks: usize) -> Result<(), SimError> {
     if (1..=BRICKS_MAX).contains(&bricks) { Ok(()) } else { Err(SimError::BrickCount(bricks)) }
 }
 
-fn loader_fits(loader: &LoaderState) -> bool {
+pub(super) fn loader_fits(loader: &LoaderState) -> bool {
     let pose = GroundPose::of(loader);
     let over = lowest_point(loader.lift_m, loader.tilt) > OVER_BOX_M;
     let low_enough = lowest_point(loader.lift_m, loader.tilt) >= -0.001;
     low_enough && pose.clearance(over) > 0.0 && pose.body_box_clearance() > 0.0
 }
 
-fn overlaps_loader(brick: &BrickState, loader: &LoaderState, margin_m: f32) -> bool {
+pub(super) fn overlaps_loader(brick: &BrickState, loader: &LoaderState, margin_m: f32) -> bool {
     let (forward, left) = GroundPose::of(loader).local(brick.position_m[0], brick.position_m[2]);
     let radius = brick.half_extents_m[0].hypot(brick.half_extents_m[2]) + margin_m;
     let front = if loader.lift_m > 0.4 { BUCKET_BACK_M } else { BUCKET_LIP_M };
@@ -437,4 +370,60 @@ fn brick_fits(brick: &BrickState, place: BrickPlace, loader: &LoaderState, other
         let room = if place == BrickPlace::Touching { 0.3 } else { other.half_extents_m[0] + a + 0.12 };
         distance > room
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Seed;
+    use crate::sim::World;
+
+    #[test]
+    fn every_family_gives_scenes_that_begin_with_any_number_of_bricks() {
+        for family in families() {
+            for bricks in [1, 2, 3, BRICKS_MAX] {
+                for index in 0..5 {
+                    let mut rng = Seed(index).child(&family.name, bricks as u64).rng();
+                    let scene = family.sample(bricks, &mut rng).unwrap_or_else(|e| panic!("{}: {e}", family.name));
+                    assert_eq!(scene.bricks.len(), bricks);
+                    let world = World::new(&scene).unwrap();
+                    assert_eq!(world.delivered(), 0, "{}", family.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn thirteen_families_with_names_of_their_own() {
+        let mut names: Vec<&str> = families().iter().map(|f| f.name.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), 13);
+    }
+
+    #[test]
+    fn an_unknown_family_names_the_nearest() {
+        let error = family("brick_at_wal").unwrap_err().to_string();
+        assert!(error.contains("brick_at_wall"), "{error}");
+    }
+
+    #[test]
+    fn unknown_keys_are_rejected() {
+        let text = include_str!("scenarios.toml").replacen("half_m", "half_metre", 1);
+        assert!(parse_families(&text).is_err());
+    }
+
+    #[test]
+    fn the_number_of_bricks_is_bounded() {
+        let mut rng = Seed(1).rng();
+        assert!(matches!(families()[0].sample(0, &mut rng), Err(SimError::BrickCount(0))));
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_scene() {
+        for family in families() {
+            let draw = || family.sample(3, &mut Seed(9).rng()).unwrap();
+            assert_eq!(draw(), draw());
+        }
+    }
 }

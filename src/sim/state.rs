@@ -193,8 +193,8 @@ mod tests {
 
     #[test]
     fn loader_frame_and_world_are_inverse() {
-        let mut state = WorldState::default();
-        state.loader = LoaderState { x_m: 1.0, z_m: -2.0, heading_rad: 0.7, ..LoaderState::default() };
+        let loader = LoaderState { x_m: 1.0, z_m: -2.0, heading_rad: 0.7, ..LoaderState::default() };
+        let state = WorldState { loader, ..WorldState::default() };
         let (x, z) = state.loader_point(1.5, -0.25);
         let (forward, left) = state.in_loader_frame(x, z);
         assert!((forward - 1.5).abs() < 1e-5 && (left + 0.25).abs() < 1e-5);

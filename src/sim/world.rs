@@ -300,3 +300,135 @@ fn check(scene: &Scene) -> Result<(), SimError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Seed;
+    use crate::sim::{expert, families};
+
+    fn bits(state: &WorldState) -> Vec<u8> {
+        serde_json::to_vec(state).unwrap()
+    }
+
+    fn world(family: usize, bricks: usize, seed: u64) -> World {
+        let scene = families()[family].sample(bricks, &mut Seed(seed).rng()).unwrap();
+        World::new(&scene).unwrap()
+    }
+
+    #[test]
+    fn the_same_actions_give_the_same_bytes() {
+        for family in 0..families().len() {
+            let (mut a, mut b) = (world(family, 3, 7), world(family, 3, 7));
+            for _ in 0..150 {
+                let action = expert(a.state());
+                a.step(action);
+                b.step(action);
+                assert_eq!(bits(a.state()), bits(b.state()));
+            }
+        }
+    }
+
+    #[test]
+    fn a_fork_goes_on_as_its_original_does() {
+        for (family, forked_at) in [(0, 0), (1, 40), (7, 90), (11, 60)] {
+            let mut original = world(family, 3, 3);
+            for _ in 0..forked_at {
+                original.step(expert(original.state()));
+            }
+            let mut fork = original.clone();
+            let mut expected = Vec::new();
+            for _ in 0..200 {
+                original.step(expert(original.state()));
+                expected.push(bits(original.state()));
+            }
+            for bytes in expected {
+                fork.step(expert(fork.state()));
+                assert_eq!(bits(fork.state()), bytes);
+            }
+        }
+    }
+
+    #[test]
+    fn a_wall_stops_the_loader_and_its_speed() {
+        let mut scene = families()[0].sample(1, &mut Seed(1).rng()).unwrap();
+        scene.loader = LoaderState { x_m: 4.0, z_m: 6.0, ..LoaderState::default() };
+        scene.bricks[0].position_m = [0.0, 0.1, -5.0];
+        let mut world = World::new(&scene).unwrap();
+        for _ in 0..40 {
+            world.step(Action { throttle: 1.0, lift: -1.0, ..Action::default() });
+        }
+        let loader = world.state().loader;
+        assert!((loader.x_m + BUCKET_LIP_M - WALL_M).abs() < 0.03, "{loader:?}");
+        assert!(loader.touching && loader.speed_mps < 0.1, "{loader:?}");
+    }
+
+    #[test]
+    fn curling_holds_lifting_carries_and_tipping_lets_go() {
+        let mut scene = families()[0].sample(1, &mut Seed(1).rng()).unwrap();
+        scene.loader = LoaderState::default();
+        scene.bricks[0].position_m = [1.6, scene.bricks[0].half_extents_m[1], 0.0];
+        let mut world = World::new(&scene).unwrap();
+        let run = |world: &mut World, bucket: f32, lift: f32| {
+            for _ in 0..30 {
+                world.step(Action { bucket, lift, ..Action::default() });
+            }
+            world.state().bricks[0]
+        };
+        assert_eq!(run(&mut world, 1.0, -1.0).status, BrickStatus::Held);
+        let carried = run(&mut world, 1.0, 1.0);
+        assert!(carried.status == BrickStatus::Held && carried.position_m[1] > LIFT_MAX_M, "{carried:?}");
+        let dropped = run(&mut world, -1.0, 1.0);
+        assert!(dropped.status == BrickStatus::Free && dropped.position_m[1] < 0.3, "{dropped:?}");
+    }
+
+    #[test]
+    fn a_flat_bucket_passes_under_a_brick_and_the_back_pushes_it() {
+        let mut scene = families()[0].sample(1, &mut Seed(1).rng()).unwrap();
+        scene.loader = LoaderState::default();
+        scene.bricks[0].position_m = [2.3, scene.bricks[0].half_extents_m[1], 0.0];
+        let mut world = World::new(&scene).unwrap();
+        for _ in 0..12 {
+            world.step(Action { throttle: 0.5, lift: -1.0, ..Action::default() });
+        }
+        assert!((world.state().bricks[0].position_m[0] - 2.3).abs() < 0.02, "{:?}", world.state());
+        for _ in 0..30 {
+            world.step(Action { throttle: 0.5, lift: -1.0, ..Action::default() });
+        }
+        assert!(world.state().bricks[0].position_m[0] > 3.0, "{:?}", world.state());
+    }
+
+    #[test]
+    fn a_raised_bucket_does_not_come_down_onto_the_box() {
+        let mut scene = families()[0].sample(1, &mut Seed(1).rng()).unwrap();
+        scene.loader = LoaderState {
+            x_m: -4.0,
+            z_m: -6.0,
+            heading_rad: std::f32::consts::PI,
+            lift_m: 1.2,
+            ..LoaderState::default()
+        };
+        let mut world = World::new(&scene).unwrap();
+        for _ in 0..40 {
+            world.step(Action { lift: -1.0, bucket: -1.0, ..Action::default() });
+        }
+        let loader = world.state().loader;
+        assert!(lowest_point(loader.lift_m, loader.tilt) > BOX_HEIGHT_M, "{loader:?}");
+    }
+
+    #[test]
+    fn bad_scenes_are_refused_with_the_reason() {
+        let scene = families()[0].sample(1, &mut Seed(1).rng()).unwrap();
+        let empty = Scene { bricks: Vec::new(), ..scene.clone() };
+        assert!(World::new(&empty).is_err_and(|e| e.to_string().contains("0 bricks")));
+        let mut nan = scene;
+        nan.loader.x_m = f32::NAN;
+        assert!(World::new(&nan).is_err_and(|e| e.to_string().contains("not finite")));
+    }
+
+    #[test]
+    fn worlds_move_between_threads() {
+        fn is_send<T: Send>() {}
+        is_send::<World>();
+    }
+}

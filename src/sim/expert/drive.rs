@@ -29,6 +29,22 @@ const ASIDE_RAD: f32 = 0.45;
 /// Middle of the corridor between box and wall.
 const CORRIDOR_M: f32 = -0.5 * (WALL_M - BOX_CENTRE_M + BOX_HALF_M);
 
+/// Room a loader wants that drives forward already.
+const MARGIN_M: f32 = 0.02;
+/// Room it wants before it turns round from reversing.
+const TURNING_MARGIN_M: f32 = 0.25;
+/// The same with the bucket above the rim.
+const HIGH_MARGIN_M: f32 = 0.06;
+/// How far the look goes on a way that leads past something.
+const WAY_LOOK_M: f32 = 1.4;
+
+/// What a look ahead makes of one pose.
+enum Verdict {
+    Arrived,
+    Blocked,
+    Onward { stride_m: f32 },
+}
+
 /// What a drive is for; it decides what counts as arrived and how far the look goes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Goal {
@@ -77,7 +93,6 @@ impl Driver {
         if let Some(way_out) = self.leave_corridor().filter(|_| !fetches_inside) {
             return way_out;
         }
-        let (x_m, z_m, goal) = self.around_box(x_m, z_m, goal);
         let straight = Target::open(x_m, z_m);
         let candidates = match goal {
             Goal::Scoop => [Some(straight), Target::square(x_m, z_m), Target::alongside(x_m, z_m)],
@@ -90,6 +105,12 @@ impl Driver {
             if self.arrives(target, goal, look_m) {
                 let (ax, az) = target.aim(&self.pose);
                 return (pursue(&self.pose, ax, az), speed);
+            }
+        }
+        if goal == Goal::Scoop && !self.reversing && self.box_is_between(x_m, z_m) {
+            let corner = Target::open(BOX_CENTRE_M + 2.4, BOX_CENTRE_M + 2.4);
+            if self.arrives(&corner, Goal::Way, LOOK_M) {
+                return (pursue(&self.pose, corner.x_m, corner.z_m), speed);
             }
         }
         let (ax, az) = candidates.iter().flatten().nth(1).map_or((x_m, z_m), |target| target.aim(&self.pose));
@@ -150,76 +171,79 @@ impl Driver {
         })
     }
 
-    /// Follows the pursuit arc in mind: does it reach its goal without touching anything? A loader that drives forward
-    /// trusts that what is far away will work out.
+    /// Follows the pursuit arc in mind, at most `look_m` far: does it reach its goal without touching anything?
     fn arrives(&self, target: &Target, goal: Goal, look_m: f32) -> bool {
-        let (margin, tolerance): (f32, f32) = if self.reversing { (0.25, 0.15) } else { (0.02, 0.28) };
-        let look_m = match goal {
-            Goal::Way => 1.4,
-            Goal::Scoop | Goal::Drop { .. } => look_m,
-        };
         let high = self.high || matches!(goal, Goal::Drop { .. });
-        let margin = match goal {
-            Goal::Scoop => margin.min(0.12),
-            Goal::Drop { .. } => margin.min(0.06),
+        let margin_m = match goal {
+            Goal::Scoop => TURNING_MARGIN_M / 2.0,
+            Goal::Drop { .. } => HIGH_MARGIN_M,
             Goal::Way => {
                 if high {
-                    margin.min(0.06)
+                    HIGH_MARGIN_M
                 } else {
-                    margin
+                    TURNING_MARGIN_M
                 }
             }
+        };
+        let margin_m = if self.reversing { margin_m } else { MARGIN_M };
+        let look_m = match goal {
+            Goal::Way if self.reversing => 2.0 * WAY_LOOK_M,
+            Goal::Way => WAY_LOOK_M,
+            Goal::Scoop | Goal::Drop { .. } => look_m,
         };
         let mut pose = self.pose;
         let mut steering = self.steering;
-        let start = pose.clearance(high);
+        let start_m = pose.clearance(high);
         let mut gone_m = 0.0;
         while gone_m < look_m {
-            let mut stride_m = STRIDE_M;
-            match goal {
-                Goal::Scoop => {
-                    let (forward, left) = pose.local(target.brick.0, target.brick.1);
-                    let beside = left.abs();
-                    if (SCOOP_FROM_M - 0.1..SCOOP_TO_M - 0.01).contains(&forward) && beside < tolerance + 0.08 {
-                        return true;
-                    }
-                    if (-0.6..SCOOP_TO_M - 0.1).contains(&forward) && left.abs() < 1.3 {
-                        return false;
-                    }
-                    if forward > 0.0 && forward < SCOOP_TO_M + 0.3 {
-                        stride_m = SHORT_STRIDE_M;
-                    }
-                    let room = pose.clearance(high);
-                    if room < margin.min((start - 0.05).max(-0.03) + 0.12 * gone_m) {
-                        // The last centimetres before a brick may use up the margin.
-                        return forward - room.max(0.0) < SCOOP_TO_M - 0.01
-                            && forward > 1.0
-                            && beside < tolerance + 0.08;
-                    }
-                }
-                Goal::Drop { off_axis } => {
-                    let zone = if self.reversing { super::DROP_ZONE_M - 0.12 } else { super::DROP_ZONE_M - 0.02 };
-                    if self.is_over_zone(&pose, off_axis, zone) {
-                        return true;
-                    }
-                    if pose.clearance(high) < margin.min((start - 0.05).max(-0.03) + 0.12 * gone_m) {
-                        return false;
-                    }
-                }
-                Goal::Way => {
-                    if pose.clearance(high) < margin.min((start - 0.05).max(-0.03) + 0.12 * gone_m) {
-                        return false;
-                    }
-                }
-            }
+            let room_m = pose.clearance(high);
+            // Who starts close to something may stay close to it for a while.
+            let spare_m = room_m - margin_m.min((start_m - 0.05).max(-0.03) + 0.12 * gone_m);
+            let stride_m = match self.judge(&pose, target, goal, room_m, spare_m) {
+                Verdict::Arrived => return true,
+                Verdict::Blocked => return false,
+                Verdict::Onward { stride_m } => stride_m,
+            };
             let (ax, az) = target.aim(&pose);
-            let wanted = pursue(&pose, ax, az);
             let change = STEERING_PER_M * stride_m;
-            steering += (wanted - steering).clamp(-change, change);
+            steering += (pursue(&pose, ax, az) - steering).clamp(-change, change);
             pose.advance(stride_m, steering * self.k_max);
             gone_m += stride_m;
         }
         true
+    }
+
+    /// What to make of a pose on the way; `spare_m` below 0 means too close to something.
+    fn judge(&self, pose: &GroundPose, target: &Target, goal: Goal, room_m: f32, spare_m: f32) -> Verdict {
+        let blocked = spare_m < 0.0;
+        match goal {
+            Goal::Scoop => {
+                let aside_m = if self.reversing { 0.23 } else { 0.36 };
+                let (forward, left) = pose.local(target.brick.0, target.brick.1);
+                let lies_right = left.abs() < aside_m;
+                // The last centimetres before a brick may use up the margin.
+                let reach = if blocked { room_m.max(0.0) } else { 0.0 };
+                if (SCOOP_FROM_M - 0.1..SCOOP_TO_M - 0.01 + reach).contains(&forward) && lies_right {
+                    return Verdict::Arrived;
+                }
+                let passed = (-0.6..SCOOP_TO_M - 0.1).contains(&forward) && left.abs() < 1.3;
+                if blocked || passed {
+                    return Verdict::Blocked;
+                }
+                let close = forward > 0.0 && forward < SCOOP_TO_M + 0.3;
+                Verdict::Onward { stride_m: if close { SHORT_STRIDE_M } else { STRIDE_M } }
+            }
+            Goal::Drop { off_axis } => {
+                let zone_m = super::DROP_ZONE_M - if self.reversing { 0.12 } else { 0.02 };
+                match (self.is_over_zone(pose, off_axis, zone_m), blocked) {
+                    (true, _) => Verdict::Arrived,
+                    (false, true) => Verdict::Blocked,
+                    (false, false) => Verdict::Onward { stride_m: STRIDE_M },
+                }
+            }
+            Goal::Way if blocked => Verdict::Blocked,
+            Goal::Way => Verdict::Onward { stride_m: STRIDE_M },
+        }
     }
 
     /// In the corridor behind the box: out along its axis, forward or back.
@@ -244,26 +268,18 @@ impl Driver {
         Some(((2.5 * off + 1.2 * across).clamp(-1.0, 1.0), super::REVERSE))
     }
 
-    /// The box in the way: first to its free corner.
-    fn around_box(&self, x_m: f32, z_m: f32, goal: Goal) -> (f32, f32, Goal) {
-        match goal {
-            Goal::Drop { .. } | Goal::Way => return (x_m, z_m, goal),
-            Goal::Scoop => {}
-        }
+    /// Whether the box is in the way of a point: then the way leads past its free corner.
+    fn box_is_between(&self, x_m: f32, z_m: f32) -> bool {
         let (dx, dz) = (x_m - self.pose.x_m, z_m - self.pose.z_m);
         let length = dx.hypot(dz);
-        let samples = ((length - 1.6) / 0.25).max(0.0) as usize;
+        let samples = ((length - 1.0) / 0.25).max(0.0) as usize;
         let near =
             |x: f32, z: f32, room: f32| (x - BOX_CENTRE_M).abs().max((z - BOX_CENTRE_M).abs()) < BOX_HALF_M + room;
         let blocked = (0..=samples).any(|i| {
             let t = i as f32 * 0.25 / length.max(0.1);
-            near(self.pose.x_m + t * dx, self.pose.z_m + t * dz, 0.5)
+            near(self.pose.x_m + t * dx, self.pose.z_m + t * dz, 0.58)
         });
-        if blocked && !near(self.pose.x_m, self.pose.z_m, 0.45) {
-            (BOX_CENTRE_M + 2.4, BOX_CENTRE_M + 2.4, Goal::Way)
-        } else {
-            (x_m, z_m, goal)
-        }
+        blocked && !near(self.pose.x_m, self.pose.z_m, 0.45)
     }
 }
 

@@ -8,7 +8,7 @@ mod drive;
 
 use super::geometry::{
     BOX_CENTRE_M, BUCKET_BACK_M, BUCKET_LIP_M, CAB_FORWARD_M, CAB_FOV_RAD, CAB_HEIGHT_M, CAB_PITCH_DOWN_RAD,
-    LIFT_MAX_M, TILT_MAX_RAD,
+    TILT_MAX_RAD,
 };
 use super::state::{ACTION_DIM, Action, BrickState, BrickStatus, WorldState};
 use super::world::{LOW_LIFT_M, OVER_BOX_M, World};
@@ -32,6 +32,8 @@ const TIP_LIFT_M: f32 = 1.17;
 const SIGHT_M: f32 = 12.0;
 /// Share of the camera's half width that counts as seen.
 const SIGHT_SHARE: f32 = 0.94;
+/// The search track turns round at ±this on the x axis.
+const TRACK_END_M: f32 = 4.0;
 /// Throttle while reversing.
 const REVERSE: f32 = -0.65;
 
@@ -182,9 +184,9 @@ fn fetch(state: &WorldState, driver: &Driver, brick: &BrickState) -> Action {
 /// No brick in view: round a race track whose straights see its inside and whose turns see the outside.
 fn search(state: &WorldState, driver: &Driver) -> Action {
     let (x, z) = (state.loader.x_m, state.loader.z_m);
-    let back = if x > 3.0 {
+    let back = if x > TRACK_END_M {
         true
-    } else if x < -3.0 {
+    } else if x < -TRACK_END_M {
         false
     } else {
         driver.pose.cos < 0.0
@@ -201,18 +203,52 @@ fn search(state: &WorldState, driver: &Driver) -> Action {
     action(drive, 0.0, -1.0)
 }
 
-/// The lift set-point for a height.
-#[cfg(test)]
-fn lift_setpoint(height_m: f32) -> f32 {
-    2.0 * height_m / LIFT_MAX_M - 1.0
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Seed;
+    use crate::sim::geometry::LIFT_MAX_M;
+    use crate::sim::{bad_start, families};
 
     #[test]
     fn the_carrying_height_is_enough_to_tip() {
-        assert!(LIFT_HIGH > lift_setpoint(TIP_LIFT_M));
+        const { assert!(LIFT_HIGH > 2.0 * TIP_LIFT_M / LIFT_MAX_M - 1.0) };
+    }
+
+    #[test]
+    fn a_chunk_is_what_the_expert_then_does() {
+        let mut world = World::new(&families()[0].sample(2, &mut Seed(4).rng()).unwrap()).unwrap();
+        for _ in 0..3 {
+            let chunk = expert_chunk(&world, 20);
+            for expected in chunk {
+                let next = expert(world.state());
+                assert_eq!(next.to_array(), expected);
+                world.step(next);
+            }
+        }
+    }
+
+    #[test]
+    fn actions_are_within_their_range_from_any_state() {
+        for index in 0..80 {
+            let mut world = World::new(&bad_start(3, &mut Seed(index).rng()).unwrap()).unwrap();
+            for _ in 0..20 {
+                let next = expert(world.state());
+                assert!(next.to_array().iter().all(|v| v.is_finite() && v.abs() <= 1.0), "{next:?}");
+                world.step(next);
+            }
+        }
+    }
+
+    #[test]
+    fn a_brick_behind_or_beside_the_cab_is_not_seen() {
+        let mut world = families()[0].sample(1, &mut Seed(4).rng()).unwrap();
+        let mut state = WorldState { bricks: vec![world.bricks.remove(0)], ..WorldState::default() };
+        for (x, z, seen) in
+            [(5.0, 0.0, true), (-3.0, 0.0, false), (2.0, 6.0, false), (0.6, 0.0, false), (15.0, 0.0, false)]
+        {
+            state.bricks[0].position_m = [x, 0.1, z];
+            assert_eq!(visible(&state, &state.bricks[0]), seen, "({x}, {z})");
+        }
     }
 }
