@@ -232,3 +232,96 @@ fn read_statistics(path: &Path) -> Result<Statistics, PolicyError> {
         action: both(lerobot::ACTION_KEY)?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Seed;
+    use crate::policy::Observation;
+    use crate::policy::initial::initial_tensor;
+
+    fn policy() -> Policy {
+        let mut config = ActConfig::preset("quick", 16, 24, 4, 5).unwrap();
+        (config.dim_model, config.dim_feedforward, config.use_vae) = (32, 48, true);
+        let tensors =
+            parameters(&config).iter().map(|p| (p.name.clone(), initial_tensor(p, Seed(1)).unwrap())).collect();
+        let columns = |n: usize| MeanStd { mean: vec![0.5; n], std: vec![0.25; n] };
+        let statistics = Statistics { image: columns(3), state: columns(4), action: columns(4) };
+        Policy::new(config, statistics, Origin { seed: 1, samples: 10 }, tensors).unwrap()
+    }
+
+    /// Rewrites one safetensors file of a checkpoint.
+    fn change(path: &Path, change: impl FnOnce(&mut HashMap<String, Tensor>)) {
+        let mut tensors = read_tensors(path).unwrap();
+        change(&mut tensors);
+        write_tensors(path, &tensors).unwrap();
+    }
+
+    fn saved() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("checkpoint");
+        policy().save(&dir).unwrap();
+        (folder, dir)
+    }
+
+    #[test]
+    fn a_policy_comes_back_as_it_was_and_leaves_nothing_beside_it() {
+        let (folder, dir) = saved();
+        let loaded = Policy::load(&dir).unwrap();
+        let policy = policy();
+        let observation = [Observation { image: &[77; 16 * 24 * 3], state: &[0.1, 0.2, 0.3, 0.4] }];
+        assert_eq!(loaded.act(&observation).unwrap(), policy.act(&observation).unwrap());
+        assert_eq!((loaded.config(), loaded.origin()), (policy.config(), policy.origin()));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn convolutions_lie_in_files_as_everybody_has_them() {
+        let (_folder, dir) = saved();
+        let tensors = read_tensors(&dir.join(MODEL_FILE)).unwrap();
+        assert_eq!(tensors["model.backbone.stages.1.conv.weight"].dims(), [32, 16, 3, 3]);
+        assert_eq!(tensors["model.encoder_img_feat_input_proj.weight"].dims(), [32, 128, 1, 1]);
+        assert_eq!(tensors[VAE_POSITIONS].dims(), [1, 7, 32]);
+    }
+
+    #[test]
+    fn other_preprocessing_is_refused_because_the_recorded_outputs_differ() {
+        let (_folder, dir) = saved();
+        let imagenet = Tensor::new(&[0.485_f32, 0.456, 0.406], &Device::Cpu).unwrap().reshape((3, 1, 1)).unwrap();
+        change(&dir.join(lerobot::NORMALIZER_FILE), |tensors| {
+            tensors.insert(format!("{}.mean", lerobot::IMAGE_KEY), imagenet);
+        });
+        let error = Policy::load(&dir).unwrap_err();
+        assert!(matches!(error, PolicyError::Golden { .. }), "{error}");
+    }
+
+    #[test]
+    fn missing_extra_and_misshaped_things_are_named() {
+        let refused = |file: &str, edit: &dyn Fn(&mut HashMap<String, Tensor>), words: &str| {
+            let (_folder, dir) = saved();
+            change(&dir.join(file), edit);
+            let error = Policy::load(&dir).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        };
+        let scalar = || Tensor::new(1.0_f32, &Device::Cpu).unwrap();
+        let name = "model.action_head.bias";
+        refused(MODEL_FILE, &|t| drop(t.remove(name)), "lacks tensor \"model.action_head.bias\"");
+        refused(MODEL_FILE, &|t| drop(t.insert("model.more".into(), scalar())), "\"model.more\"");
+        refused(MODEL_FILE, &|t| drop(t.insert(name.into(), scalar())), "wanted f32 [4]");
+        let statistic = format!("{}.std", lerobot::STATE_KEY);
+        refused(lerobot::NORMALIZER_FILE, &|t| drop(t.remove(&statistic)), "lacks statistic \"observation.state.std\"");
+    }
+
+    #[test]
+    fn broken_files_are_errors() {
+        for file in [CONFIG_FILE, OWN_FILE, MODEL_FILE, GOLDEN_FILE, lerobot::NORMALIZER_FILE] {
+            let (_folder, dir) = saved();
+            let bytes = fs::read(dir.join(file)).unwrap();
+            fs::write(dir.join(file), &bytes[..bytes.len() / 2]).unwrap();
+            assert!(Policy::load(&dir).is_err(), "{file} cut in half");
+            fs::remove_file(dir.join(file)).unwrap();
+            let error = Policy::load(&dir).unwrap_err().to_string();
+            assert!(error.contains(file), "{error}");
+        }
+    }
+}

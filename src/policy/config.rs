@@ -125,7 +125,7 @@ impl ActConfig {
                 return Err(PolicyError::Config(format!("{field} is {value}; it must lie in 1..=65536")));
             }
         }
-        if self.dim_model == 0 || self.dim_model % self.n_heads != 0 || self.dim_model % 4 != 0 {
+        if self.dim_model == 0 || !self.dim_model.is_multiple_of(self.n_heads) || !self.dim_model.is_multiple_of(4) {
             let (d, heads) = (self.dim_model, self.n_heads);
             return Err(PolicyError::Config(format!("dim_model {d} must be a multiple of 4 and of n_heads {heads}")));
         }

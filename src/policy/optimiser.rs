@@ -44,8 +44,10 @@ impl Optimiser {
         Self { updates: 0, first: vec![0.0; weights.len()], second: vec![0.0; weights.len()], average: weights }
     }
 
-    /// Moves all variables by one step. `gradient` is flat.
-    pub fn update(&mut self, vars: &[Var], gradient: &[f32], step: Step) -> Result<(), PolicyError> {
+    /// Moves all variables by one step, on up to `threads` threads. `gradient` is flat.
+    ///
+    /// Every number moves by itself, so the result does not depend on the number of threads.
+    pub fn update(&mut self, vars: &[Var], gradient: &[f32], step: Step, threads: usize) -> Result<(), PolicyError> {
         self.updates += 1;
         let exponent = i32::try_from(self.updates).unwrap_or(i32::MAX);
         let factors = Factors {
@@ -55,19 +57,50 @@ impl Optimiser {
             second: (1.0 / (1.0 - BETA_2.powi(exponent))) as f32,
             ema_keep: step.ema_keep.map(|keep| keep as f32),
         };
-        let mut at = 0;
-        for var in vars {
-            let part = at..at + var.elem_count();
-            at = part.end;
-            let op = AdamW {
-                factors,
-                gradient: &gradient[part.clone()],
-                state: RefCell::new([
-                    &mut self.first[part.clone()],
-                    &mut self.second[part.clone()],
-                    &mut self.average[part],
-                ]),
-            };
+        let per_thread = gradient.len().div_ceil(threads.max(1));
+        let mut rest = Flat { vars, gradient, state: [&mut self.first, &mut self.second, &mut self.average] };
+        std::thread::scope(|scope| {
+            let mut others = Vec::new();
+            while rest.gradient.len() > per_thread {
+                let part;
+                (part, rest) = rest.split(per_thread);
+                others.push(scope.spawn(move || part.update(factors)));
+            }
+            rest.update(factors)?;
+            others.into_iter().try_for_each(|other| other.join().map_err(|_| PolicyError::WorkerLost)?)
+        })
+    }
+}
+
+/// Some variables with their stretches of the flat vectors.
+struct Flat<'a> {
+    vars: &'a [Var],
+    gradient: &'a [f32],
+    state: [&'a mut [f32]; 3],
+}
+
+impl<'a> Flat<'a> {
+    /// The first variables, of at least `wanted` numbers together, and the others.
+    fn split(self, wanted: usize) -> (Flat<'a>, Flat<'a>) {
+        let (mut count, mut numbers) = (0, 0);
+        while numbers < wanted && count < self.vars.len() {
+            numbers += self.vars[count].elem_count();
+            count += 1;
+        }
+        let (vars, other_vars) = self.vars.split_at(count);
+        let (gradient, other_gradient) = self.gradient.split_at(numbers);
+        let [(m, other_m), (v, other_v), (a, other_a)] = self.state.map(|flat| flat.split_at_mut(numbers));
+        let other = Flat { vars: other_vars, gradient: other_gradient, state: [other_m, other_v, other_a] };
+        (Flat { vars, gradient, state: [m, v, a] }, other)
+    }
+
+    fn update(self, factors: Factors) -> Result<(), PolicyError> {
+        let mut rest = self;
+        while !rest.vars.is_empty() {
+            let first;
+            (first, rest) = rest.split(1);
+            let var = &first.vars[0];
+            let op = AdamW { factors, gradient: first.gradient, state: RefCell::new(first.state) };
             var.as_tensor().inplace_op1(&op)?;
         }
         Ok(())
@@ -122,9 +155,19 @@ fn adamw(factors: Factors, weights: &mut [f32], gradient: &[f32], first: &mut [f
     }
 }
 
-/// The Euclidean norm, summed in f64 in a fixed order.
-pub fn norm(gradient: &[f32]) -> f64 {
-    gradient.chunks(4096).map(|part| f64::from(super::ops::wide(|| super::ops::dot(part, part)))).sum::<f64>().sqrt()
+/// Adds the other gradients to the first one, in their order, and returns the sum's Euclidean norm: one pass in
+/// pieces that stay in the first cache. Squares are summed in f64.
+pub fn add_up(gradients: &mut [Vec<f32>]) -> f64 {
+    const PIECE: usize = 2048;
+    let Some((total, others)) = gradients.split_first_mut() else { return 0.0 };
+    let mut squares = 0.0;
+    for (i, piece) in total.chunks_mut(PIECE).enumerate() {
+        for other in &*others {
+            super::ops::wide(|| super::ops::add_assign(piece, &other[i * PIECE..]));
+        }
+        squares += f64::from(super::ops::wide(|| super::ops::dot(piece, piece)));
+    }
+    squares.sqrt()
 }
 
 #[cfg(test)]
@@ -139,12 +182,12 @@ mod tests {
         let var = Var::from_tensor(&Tensor::new(&[1.0_f32, -2.0], &Device::Cpu).unwrap()).unwrap();
         let mut optimiser = Optimiser::new(vec![1.0, -2.0]);
         let step = Step { learning_rate: 0.1, weight_decay: 0.01, gradient_scale: 1.0, ema_keep: Some(0.5) };
-        optimiser.update(std::slice::from_ref(&var), &[0.5, -1.0], step).unwrap();
+        optimiser.update(std::slice::from_ref(&var), &[0.5, -1.0], step, 1).unwrap();
         let weights = var.to_vec1::<f32>().unwrap();
         assert!((weights[0] - 0.899).abs() < 1e-6 && (weights[1] + 1.898).abs() < 1e-6, "{weights:?}");
         assert!((optimiser.average[0] - 0.9495).abs() < 1e-6);
         // m = (0.07, 0.01) / 0.19, v = (0.00031225, 0.001999) / 0.001999 of the corrected moments.
-        optimiser.update(std::slice::from_ref(&var), &[0.25, 1.0], step).unwrap();
+        optimiser.update(std::slice::from_ref(&var), &[0.25, 1.0], step, 1).unwrap();
         let weights = var.to_vec1::<f32>().unwrap();
         let wanted_0 = 0.899 * 0.999 - 0.1 * (0.07 / 0.19) / (0.000_312_25_f32 / 0.001_999).sqrt();
         let wanted_1 = -1.898 * 0.999 - 0.1 * (0.01 / 0.19);
@@ -152,7 +195,27 @@ mod tests {
     }
 
     #[test]
-    fn norm_is_euclidean() {
-        assert!((norm(&[3.0, 4.0]) - 5.0).abs() < 1e-12);
+    fn gradients_add_up_in_order_with_the_sums_norm() {
+        let mut gradients = [vec![1.0; 5000], vec![2.0; 5000], vec![0.0; 5000]];
+        gradients[2][4999] = 1.0;
+        let norm = add_up(&mut gradients);
+        assert_eq!((gradients[0][0], gradients[0][4999]), (3.0, 4.0));
+        assert!((norm - (4999.0_f64 * 9.0 + 16.0).sqrt()).abs() < 1e-9);
+    }
+
+    #[test]
+    fn threads_do_not_change_the_result() {
+        let step = Step { learning_rate: 0.1, weight_decay: 0.01, gradient_scale: 0.5, ema_keep: Some(0.9) };
+        let results = [1, 2, 3, 8].map(|threads| {
+            let vars: Vec<Var> = [3_usize, 1, 7, 2]
+                .iter()
+                .map(|n| Var::from_tensor(&Tensor::arange(0.0, *n as f32, &Device::Cpu).unwrap()).unwrap())
+                .collect();
+            let mut optimiser = Optimiser::new(vec![1.0; 13]);
+            let gradient: Vec<f32> = (0..13_u8).map(|i| f32::from(i) - 6.5).collect();
+            optimiser.update(&vars, &gradient, step, threads).unwrap();
+            (vars.iter().map(|v| v.to_vec1::<f32>().unwrap()).collect::<Vec<_>>(), optimiser)
+        });
+        assert!(results.iter().all(|r| *r == results[0]));
     }
 }

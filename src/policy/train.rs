@@ -11,8 +11,8 @@ use super::inference::{Origin, Policy};
 use super::initial::initial_tensor;
 use super::loss::LossScale;
 use super::normalise::Statistics;
-use super::ops::{add_assign, wide, with_slice};
-use super::optimiser::{Optimiser, Step, norm};
+use super::ops::with_slice;
+use super::optimiser::{Optimiser, Step, add_up};
 use super::parameters::{Parameter, parameters};
 use super::plan::TrainPlan;
 use super::state_file::{self, Course, Identity, TrainState};
@@ -323,11 +323,8 @@ impl<'a> Training<'a> {
             loss += answer.loss;
             *gradient = answer.gradient;
         }
-        let Some((gradient, others)) = self.gradients.split_first_mut() else { return Err(PolicyError::WorkerLost) };
-        for other in others {
-            wide(|| add_assign(gradient, other));
-        }
-        let norm = norm(gradient);
+        let norm = add_up(&mut self.gradients);
+        let Some(gradient) = self.gradients.first() else { return Err(PolicyError::WorkerLost) };
         for (what, value) in [("loss", loss), ("gradient norm", norm)] {
             if !value.is_finite() {
                 let samples = update * plan.batch as u64;
@@ -339,10 +336,11 @@ impl<'a> Training<'a> {
             learning_rate: plan.learning_rate_at(update),
             weight_decay: plan.weight_decay,
             gradient_scale: (plan.clip_norm / (norm + 1e-6)).min(1.0),
-            ema_keep: (done % TrainPlan::EMA_EVERY_UPDATES == 0)
+            ema_keep: done
+                .is_multiple_of(TrainPlan::EMA_EVERY_UPDATES)
                 .then(|| ema_keep(plan.ema_decay, done / TrainPlan::EMA_EVERY_UPDATES)),
         };
-        self.optimiser.update(&self.weights.vars, gradient, step)?;
+        self.optimiser.update(&self.weights.vars, gradient, step, plan.threads)?;
         self.course.updates = done;
         Ok(loss)
     }

@@ -25,7 +25,10 @@ impl Linear {
     /// Takes `name.weight` and `name.bias`; a 1×1 convolution's weight is read as the matrix it is.
     pub fn new(tensors: &Tensors, name: &str) -> Result<Self, PolicyError> {
         let scope = Scope::new(tensors, name);
-        Ok(Self { weight: scope.tensor("weight")?.flatten_from(1)?, bias: scope.tensor("bias")? })
+        let weight = scope.tensor("weight")?;
+        // A tensor of its own only where it must be: gradients go to a variable by its identity.
+        let weight = if weight.rank() == 2 { weight } else { weight.flatten_from(1)? };
+        Ok(Self { weight, bias: scope.tensor("bias")? })
     }
 
     /// # Shapes

@@ -7,7 +7,7 @@ use super::config::ActConfig;
 use super::loss::{LossScale, loss};
 use super::noise::Noise;
 use super::normalise::{PixelTable, Statistics};
-use super::ops::with_slice;
+use super::ops::{Sink, add_assign, wide, with_slice};
 use crate::base::Seed;
 use crate::dataset::TrainingSet;
 use candle_core::{Tensor, Var};
@@ -68,14 +68,14 @@ impl<'a> Worker<'a> {
         let labels = Labels { actions: &batch.target, padding: &batch.padding };
         let prediction = self.act.forward(&batch.images, &batch.state, Some(&labels), &mut noise)?;
         let loss = loss(&prediction, &batch.target, &batch.mask, scale)?;
-        let grads = loss.backward()?;
+        let (grads, mut gradient) = Sink::new(self.vars, gradient).collect(|| loss.backward());
+        let grads = grads?;
         let mut at = 0;
         for var in self.vars {
             let part = &mut gradient[at..at + var.elem_count()];
             at += part.len();
-            match grads.get(var) {
-                Some(grad) => with_slice(grad, |grad| part.copy_from_slice(grad))?,
-                None => part.fill(0.0),
+            if let Some(grad) = grads.get(var) {
+                with_slice(grad, |grad| wide(|| add_assign(part, grad)))?;
             }
         }
         Ok(Answer { loss: f64::from(loss.to_scalar::<f32>()?), gradient })

@@ -91,7 +91,7 @@ struct Sizes {
 
 impl Sizes {
     fn new(batch: usize, queries: usize, keys: usize, d: usize, heads: usize, masks: &Masks) -> Result<Self> {
-        if heads == 0 || d == 0 || d % heads != 0 || keys == 0 {
+        if heads == 0 || d == 0 || !d.is_multiple_of(heads) || keys == 0 {
             bail!("{d} features and {keys} keys cannot be split into {heads} heads");
         }
         let wrong_keys = masks.ignored_keys.as_ref().is_some_and(|m| m.len() != batch * keys);

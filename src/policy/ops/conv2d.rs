@@ -4,7 +4,8 @@
 //! cache; forward, weight gradient and input gradient are then one matrix product each.
 
 use super::lanes::{add_assign, wide};
-use super::matmul::{Matrix, Output, matmul};
+use super::matmul::{Matrix, Output, append_matmul, matmul};
+use super::sink::gradient_of;
 use super::storage::{slice, tensor_like, with_slice};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use std::cell::RefCell;
@@ -128,7 +129,7 @@ impl Geometry {
         let cell = RefCell::new(patches);
         wide(|| {
             self.runs(
-                |at, from, len| cell.borrow_mut()[at..at + len].copy_from_slice(&image[from..from + len]),
+                |at, from, len| copy_run(&mut cell.borrow_mut()[at..at + len], &image[from..from + len]),
                 |at, len| cell.borrow_mut()[at..at + len].fill(0.0),
             );
         });
@@ -142,7 +143,7 @@ impl Geometry {
 
     fn forward(&self, image: &[f32], weight: &[f32]) -> Vec<f32> {
         let (patch, pixels) = (self.patch(), self.pixels_out());
-        let mut out = vec![0.0; self.images * pixels * self.outputs];
+        let mut out = Vec::with_capacity(self.images * pixels * self.outputs);
         with_scratch(|[patches, _]| {
             for first in (0..self.images).step_by(self.group()) {
                 let count = self.group().min(self.images - first);
@@ -153,18 +154,23 @@ impl Geometry {
                 }
                 let rows = count * pixels;
                 let (left, right) = (Matrix::rows(patches, patch), Matrix::transposed(weight, patch));
-                let out = &mut out[first * pixels * self.outputs..];
-                matmul((rows, self.outputs, patch), left, right, out, self.outputs, Output::Replace);
+                append_matmul((rows, self.outputs, patch), left, right, &mut out);
             }
         });
         out
     }
 
-    /// Gradients with respect to the image (when asked for) and the weight.
-    fn backward(&self, image: &[f32], weight: &[f32], grad: &[f32], want_image: bool) -> (Option<Vec<f32>>, Vec<f32>) {
+    /// Adds to the weight's gradient and returns the image's when asked for.
+    fn backward(
+        &self,
+        image: &[f32],
+        weight: &[f32],
+        grad: &[f32],
+        want_image: bool,
+        d_weight: &mut [f32],
+    ) -> Option<Vec<f32>> {
         let (patch, pixels, outputs) = (self.patch(), self.pixels_out(), self.outputs);
         let mut d_image = want_image.then(|| vec![0.0; image.len()]);
-        let mut d_weight = vec![0.0; weight.len()];
         with_scratch(|[patches, d_patches]| {
             for first in (0..self.images).step_by(self.group()) {
                 let count = self.group().min(self.images - first);
@@ -176,7 +182,7 @@ impl Geometry {
                     self.image_to_patches(image, &mut patches[i * pixels * patch..][..pixels * patch]);
                 }
                 let (left, right) = (Matrix::transposed(grad, outputs), Matrix::rows(patches, patch));
-                matmul((outputs, patch, rows), left, right, &mut d_weight, patch, Output::Add);
+                matmul((outputs, patch, rows), left, right, d_weight, patch, Output::Add);
                 if let Some(d_image) = &mut d_image {
                     let d_patches = at_least(d_patches, rows * patch);
                     let (left, right) = (Matrix::rows(grad, outputs), Matrix::rows(weight, patch));
@@ -188,7 +194,17 @@ impl Geometry {
                 }
             }
         });
-        (d_image, d_weight)
+        d_image
+    }
+}
+
+/// Copies a run. Those of a 3×3 kernel over an RGB image are nine numbers long and so many that a call for each shows.
+#[inline(always)]
+fn copy_run(to: &mut [f32], from: &[f32]) {
+    const RGB_RUN: usize = 9;
+    match (<&mut [f32; RGB_RUN]>::try_from(&mut *to), <&[f32; RGB_RUN]>::try_from(from)) {
+        (Ok(to), Ok(from)) => *to = *from,
+        (Ok(_), Err(_)) | (Err(_), _) => to.copy_from_slice(from),
     }
 }
 
@@ -213,10 +229,13 @@ impl CustomOp2 for Conv2d {
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let geometry = self.geometry(image.shape(), weight.shape())?;
         let want_image = image.track_op();
-        let (d_image, d_weight) = with_slice(image, |x| {
-            with_slice(weight, |w| with_slice(grad, |g| geometry.backward(x, w, g, want_image)))
-        })???;
-        Ok((d_image.map(|d| tensor_like(d, image)).transpose()?, Some(tensor_like(d_weight, weight)?)))
+        let mut d_image = None;
+        let d_weight = with_slice(image, |x| {
+            with_slice(weight, |w| {
+                with_slice(grad, |g| gradient_of(weight, |d| d_image = geometry.backward(x, w, g, want_image, d)))
+            })
+        })????;
+        Ok((d_image.map(|d| tensor_like(d, image)).transpose()?, d_weight))
     }
 }
 

@@ -3,6 +3,7 @@
 //! Per image and channel, everything both passes need is a pair of sums over the pixels; the rest is one multiply
 //! and one add per number.
 
+use super::channels::{map, sums};
 use super::lanes::wide;
 use super::storage::{slice, tensor_like, with_slice};
 use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor, bail};
@@ -45,55 +46,48 @@ struct Moments {
 }
 
 impl GroupNormRelu {
-    /// Sums per channel become sums per group, laid out per channel again.
-    fn spread(&self, per_channel: &[f32], divisor: f32) -> Vec<f32> {
+    /// Sums per channel become means per group, laid out per channel again.
+    #[inline(always)]
+    fn spread(&self, per_channel: &[f32], count: f32) -> Vec<f32> {
         let size = per_channel.len() / self.groups;
         per_channel
             .chunks_exact(size)
-            .flat_map(|group| std::iter::repeat_n(group.iter().sum::<f32>() / divisor, size))
+            .flat_map(|group| std::iter::repeat_n(group.iter().sum::<f32>() / count, size))
             .collect()
     }
 
+    #[inline(always)]
     fn moments(&self, image: &[f32], channels: usize) -> Moments {
         let count = (image.len() / self.groups) as f32;
-        let mean = self.spread(&channel_sums(image, channels, |_, x| x), count);
-        let variance = self.spread(
-            &channel_sums(image, channels, |c, x| {
-                let d = x - mean[c];
-                d * d
-            }),
-            count,
-        );
+        let [total] = sums(channels, [], [image], |[], [x]| [x]);
+        let mean = self.spread(&total, count);
+        let [squares] = sums(channels, [&mean], [image], |[mean], [x]| [(x - mean) * (x - mean)]);
+        let variance = self.spread(&squares, count);
         Moments { inverse: variance.iter().map(|v| 1.0 / (v + EPSILON).sqrt()).collect(), mean }
     }
 
+    #[inline(always)]
     fn forward(&self, image: &[f32], weight: &[f32], bias: &[f32], out: &mut [f32]) {
         let channels = weight.len();
         let m = self.moments(image, channels);
         let scale: Vec<f32> = weight.iter().zip(&m.inverse).map(|(w, i)| w * i).collect();
         let shift: Vec<f32> = (0..channels).map(|c| bias[c] - m.mean[c] * scale[c]).collect();
-        for (x, y) in image.chunks_exact(channels).zip(out.chunks_exact_mut(channels)) {
-            for (((y, x), s), t) in y.iter_mut().zip(x).zip(&scale).zip(&shift) {
-                let value = x * s + t;
-                *y = if value > 0.0 { value } else { 0.0 };
-            }
-        }
+        map(channels, [&scale, &shift], [image], out, |[scale, shift], [x]| {
+            let value = x * scale + shift;
+            if value > 0.0 { value } else { 0.0 }
+        });
     }
 
     /// Adds to the gradients of weight and bias and writes that of the image. `grad` is the output's gradient.
+    #[inline(always)]
     fn backward(&self, pass: &Pass<'_>, d_image: &mut [f32], d_weight: &mut [f32], d_bias: &mut [f32]) {
         let Pass { image, out, grad, weight } = *pass;
         let channels = weight.len();
         let m = self.moments(image, channels);
-        let (mut sum_grad, mut sum_grad_x) = (vec![0.0_f32; channels], vec![0.0_f32; channels]);
-        for ((x, y), g) in image.chunks_exact(channels).zip(out.chunks_exact(channels)).zip(grad.chunks_exact(channels))
-        {
-            for c in 0..channels {
-                let g = if y[c] > 0.0 { g[c] } else { 0.0 };
-                sum_grad[c] += g;
-                sum_grad_x[c] += g * (x[c] - m.mean[c]);
-            }
-        }
+        let [sum_grad, mut sum_grad_x] = sums(channels, [&m.mean], [image, out, grad], |[mean], [x, y, g]| {
+            let g = if y > 0.0 { g } else { 0.0 };
+            [g, g * (x - mean)]
+        });
         for c in 0..channels {
             sum_grad_x[c] *= m.inverse[c];
             d_weight[c] += sum_grad_x[c];
@@ -103,21 +97,14 @@ impl GroupNormRelu {
         let weighted = |sums: &[f32]| -> Vec<f32> { sums.iter().zip(weight).map(|(s, w)| s * w).collect() };
         let mean_grad = self.spread(&weighted(&sum_grad), count);
         let mean_grad_x = self.spread(&weighted(&sum_grad_x), count);
-        // dx = inverse·(g·weight − mean_grad − x̂·mean_grad_x), gathered as g·a + x·b + c.
+        // dx = inverse·(g·weight − mean_grad − x̂·mean_grad_x), gathered as g·a + (x − mean)·b + k.
         let a: Vec<f32> = (0..channels).map(|c| m.inverse[c] * weight[c]).collect();
         let b: Vec<f32> = (0..channels).map(|c| -m.inverse[c] * m.inverse[c] * mean_grad_x[c]).collect();
         let k: Vec<f32> = (0..channels).map(|c| -m.inverse[c] * mean_grad[c]).collect();
-        for (((d, x), y), g) in d_image
-            .chunks_exact_mut(channels)
-            .zip(image.chunks_exact(channels))
-            .zip(out.chunks_exact(channels))
-            .zip(grad.chunks_exact(channels))
-        {
-            for c in 0..channels {
-                let g = if y[c] > 0.0 { g[c] } else { 0.0 };
-                d[c] = g * a[c] + (x[c] - m.mean[c]) * b[c] + k[c];
-            }
-        }
+        map(channels, [&m.mean, &a, &b, &k], [image, out, grad], d_image, |[mean, a, b, k], [x, y, g]| {
+            let g = if y > 0.0 { g } else { 0.0 };
+            g * a + (x - mean) * b + k
+        });
     }
 }
 
@@ -128,17 +115,6 @@ struct Pass<'a> {
     out: &'a [f32],
     grad: &'a [f32],
     weight: &'a [f32],
-}
-
-#[inline(always)]
-fn channel_sums(image: &[f32], channels: usize, value: impl Fn(usize, f32) -> f32) -> Vec<f32> {
-    let mut sums = vec![0.0_f32; channels];
-    for pixel in image.chunks_exact(channels) {
-        for (c, (sum, x)) in sums.iter_mut().zip(pixel).enumerate() {
-            *sum += value(c, *x);
-        }
-    }
-    sums
 }
 
 impl CustomOp3 for GroupNormRelu {

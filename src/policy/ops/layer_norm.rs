@@ -15,7 +15,7 @@ const EPSILON: f32 = 1e-5;
 /// and bias `[D]` → the shape of y
 pub fn add_layer_norm(x: &Tensor, y: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
     let d = y.dim(D::Minus1)?;
-    if x.dim(D::Minus1)? != d || x.elem_count() == 0 || y.elem_count() % x.elem_count() != 0 {
+    if x.dim(D::Minus1)? != d || x.elem_count() == 0 || !y.elem_count().is_multiple_of(x.elem_count()) {
         bail!("x {:?} does not repeat over y {:?}", x.shape(), y.shape());
     }
     if weight.dims() != [d] || bias.dims() != [d] {

@@ -6,7 +6,8 @@
 //! projection becomes a part of that table, computed once instead of once per sample.
 
 use super::lanes::{add_assign, wide};
-use super::matmul::{Matrix, Output, matmul};
+use super::matmul::{Matrix, Output, append_matmul, matmul};
+use super::sink::gradient_of;
 use super::storage::{slice, tensor_like, with_slice};
 use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor, bail};
 use std::ops::Range;
@@ -43,7 +44,7 @@ pub fn linear_rows(
     if x.dim(D::Minus1)? != inputs || rows.is_empty() || rows.end > outputs {
         bail!("x {:?} does not fit rows {rows:?} of weight {:?}", x.shape(), weight.shape());
     }
-    if bias.dim(D::Minus1)? != rows.len() || period == 0 || n % period != 0 {
+    if bias.dim(D::Minus1)? != rows.len() || period == 0 || !n.is_multiple_of(period) {
         bail!("bias {:?} does not fit {n} rows of {} numbers", bias.shape(), rows.len());
     }
     if x.device().is_cpu() {
@@ -116,58 +117,55 @@ impl CustomOp3 for Linear {
         out: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let (d_x, d_weight, d_bias) = with_slice(x, |xs| {
+        let mut grads = (None, None, None);
+        with_slice(x, |xs| {
             with_slice(weight, |ws| {
                 with_slice(out, |ys| {
-                    with_slice(grad, |gs| match self.activation {
-                        Activation::Identity => self.backward(xs, ws, gs, bias.elem_count(), x.track_op()),
-                        Activation::Relu => {
-                            let mut masked = vec![0.0; gs.len()];
-                            wide(|| {
-                                for ((m, g), y) in masked.iter_mut().zip(gs).zip(ys) {
-                                    *m = if *y > 0.0 { *g } else { 0.0 };
-                                }
-                            });
-                            self.backward(xs, ws, &masked, bias.elem_count(), x.track_op())
-                        }
+                    with_slice(grad, |gs| {
+                        let masked = (self.activation == Activation::Relu).then(|| relu_gradient(gs, ys));
+                        let gs = masked.as_deref().unwrap_or(gs);
+                        grads.0 = x.track_op().then(|| self.gradient_of_x(xs.len(), ws, gs));
+                        grads.1 = Some(gradient_of(weight, |d| self.add_gradient_of_weight(xs, gs, d)));
+                        grads.2 = Some(gradient_of(bias, |d| {
+                            wide(|| gs.chunks_exact(d.len()).for_each(|g| add_assign(d, g)));
+                        }));
                     })
                 })
             })
         })????;
+        let (d_x, d_weight, d_bias) = grads;
         Ok((
             d_x.map(|d| tensor_like(d, x)).transpose()?,
-            Some(tensor_like(d_weight, weight)?),
-            Some(tensor_like(d_bias, bias)?),
+            d_weight.transpose()?.flatten(),
+            d_bias.transpose()?.flatten(),
         ))
     }
 }
 
+#[inline(never)]
+fn relu_gradient(grad: &[f32], out: &[f32]) -> Vec<f32> {
+    wide(|| grad.iter().zip(out).map(|(g, y)| if *y > 0.0 { *g } else { 0.0 }).collect())
+}
+
 impl Linear {
-    /// Gradients of x (when asked for), weight and bias.
-    fn backward(
-        &self,
-        x: &[f32],
-        weight: &[f32],
-        grad: &[f32],
-        bias_len: usize,
-        want_x: bool,
-    ) -> (Option<Vec<f32>>, Vec<f32>, Vec<f32>) {
+    fn gradient_of_x(&self, len: usize, weight: &[f32], grad: &[f32]) -> Vec<f32> {
+        let outputs = self.rows.len();
+        let n = grad.len() / outputs;
+        let inputs = len / n;
+        let weight = &weight[self.rows.start * inputs..self.rows.end * inputs];
+        let mut d_x = Vec::new();
+        let (left, right) = (Matrix::rows(grad, outputs), Matrix::rows(weight, inputs));
+        append_matmul((n, inputs, outputs), left, right, &mut d_x);
+        d_x
+    }
+
+    fn add_gradient_of_weight(&self, x: &[f32], grad: &[f32], d_weight: &mut [f32]) {
         let outputs = self.rows.len();
         let n = grad.len() / outputs;
         let inputs = x.len() / n;
-        let used = self.rows.start * inputs..self.rows.end * inputs;
-        let mut d_bias = vec![0.0; bias_len];
-        wide(|| grad.chunks_exact(bias_len).for_each(|g| add_assign(&mut d_bias, g)));
-        let mut d_weight = vec![0.0; weight.len()];
+        let d_weight = &mut d_weight[self.rows.start * inputs..self.rows.end * inputs];
         let (left, right) = (Matrix::transposed(grad, outputs), Matrix::rows(x, inputs));
-        matmul((outputs, inputs, n), left, right, &mut d_weight[used.clone()], inputs, Output::Replace);
-        let d_x = want_x.then(|| {
-            let mut d_x = vec![0.0; x.len()];
-            let (left, right) = (Matrix::rows(grad, outputs), Matrix::rows(&weight[used], inputs));
-            matmul((n, inputs, outputs), left, right, &mut d_x, inputs, Output::Replace);
-            d_x
-        });
-        (d_x, d_weight, d_bias)
+        matmul((outputs, inputs, n), left, right, d_weight, inputs, Output::Add);
     }
 }
 

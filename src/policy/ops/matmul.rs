@@ -86,6 +86,46 @@ pub fn matmul(
     }
 }
 
+/// The product as rows appended to `out`, which holds nothing but whole rows of it; saves clearing them first.
+pub fn append_matmul((m, n, k): (usize, usize, usize), left: Matrix<'_>, right: Matrix<'_>, out: &mut Vec<f32>) {
+    if m == 0 || n == 0 {
+        return;
+    }
+    assert!(k > 0, "empty product");
+    left.check(m, k);
+    right.check(k, n);
+    let len = out.len();
+    out.reserve_exact(m * n);
+    // SAFETY: operands as in `matmul`. The output is the m·n numbers of spare capacity just reserved: gemm with
+    // `read_dst` false writes every one of them (row stride n, column stride 1) and reads none, so all `len + m·n`
+    // numbers are initialised when the length is set.
+    #[expect(unsafe_code, reason = "gemm takes raw pointers and fills spare capacity")]
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            out.as_mut_ptr().add(len),
+            1,
+            n as isize,
+            false,
+            left.data.as_ptr(),
+            left.column as isize,
+            left.row as isize,
+            right.data.as_ptr(),
+            right.column as isize,
+            right.row as isize,
+            0.0_f32,
+            1.0_f32,
+            false,
+            false,
+            false,
+            Parallelism::None,
+        );
+        out.set_len(len + m * n);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,6 +138,15 @@ mod tests {
         assert_eq!(out, [24.0, 42.0, 42.0, 87.0]);
         matmul((2, 2, 3), Matrix::rows(&a, 3), Matrix::transposed(&a, 3), &mut out, 2, Output::Replace);
         assert_eq!(out, [14.0, 32.0, 32.0, 77.0]);
+    }
+
+    #[test]
+    fn appended_products_follow_each_other() {
+        let a = [1.0, 2.0, 3.0, 4.0];
+        let mut out = Vec::new();
+        append_matmul((2, 1, 2), Matrix::rows(&a, 2), Matrix::rows(&[1.0, 1.0], 1), &mut out);
+        append_matmul((1, 1, 2), Matrix::rows(&a[2..], 2), Matrix::rows(&[2.0, 1.0], 1), &mut out);
+        assert_eq!(out, [3.0, 7.0, 10.0]);
     }
 
     #[test]

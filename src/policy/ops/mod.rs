@@ -14,12 +14,15 @@ pub mod group_norm;
 pub mod layer_norm;
 pub mod linear;
 
+mod channels;
 mod lanes;
 mod matmul;
+mod sink;
 mod storage;
 
 #[cfg(test)]
 pub mod testing;
 
 pub use lanes::{add_assign, dot, wide};
+pub use sink::Sink;
 pub use storage::with_slice;

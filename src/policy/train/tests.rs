@@ -70,28 +70,34 @@ fn the_loss_falls_and_the_saved_policy_acts_alike() {
 }
 
 #[test]
-fn a_cancelled_training_goes_on_bit_by_bit() {
+fn a_cancelled_or_killed_training_goes_on_bit_by_bit() {
     let mut config = config();
     (config.use_vae, config.dropout) = (true, 0.1);
+    let plan = TrainPlan { snapshot_every_samples: 66, ..plan(180) };
     let dir = tempfile::tempdir().unwrap();
-    let whole = run(&config, &plan(180), &dir.path().join("whole")).unwrap();
+    let whole = run(&config, &plan, &dir.path().join("whole")).unwrap();
 
-    let cut = dir.path().join("cut");
+    let (cancelled, killed) = (dir.path().join("cancelled"), dir.path().join("killed"));
     let cancel = Cancel::default();
-    let mut snapshots = 0;
-    let interrupted_plan = TrainPlan { snapshot_every_samples: 66, ..plan(180) };
-    let part = train(&set(), &config, None, &interrupted_plan, &cut, &cancel, &mut |event| {
-        if matches!(event, TrainEvent::Snapshot { .. }) {
-            snapshots += 1;
+    let part = train(&set(), &config, None, &plan, &cancelled, &cancel, &mut |event| {
+        if matches!(event, TrainEvent::Snapshot { samples: 66, .. }) {
+            // What a kill at this instant would leave behind: the state of sample 60.
+            std::fs::create_dir(&killed).unwrap();
+            for file in std::fs::read_dir(&cancelled).unwrap() {
+                let file = file.unwrap();
+                std::fs::copy(file.path(), killed.join(file.file_name())).unwrap();
+            }
             cancel.cancel();
         }
     })
     .unwrap();
-    assert!(!part.finished && part.samples == 66 && snapshots == 1);
-    let rest = train(&set(), &config, None, &interrupted_plan, &cut, &Cancel::default(), &mut |_| {}).unwrap();
-    assert!(rest.finished);
-    assert_eq!(weights(&whole.policy), weights(&rest.policy));
-    assert_eq!(whole.losses, rest.losses);
+    assert!(!part.finished && part.samples == 66);
+    for folder in [cancelled, killed] {
+        let rest = run(&config, &plan, &folder).unwrap();
+        assert!(rest.finished);
+        assert_eq!(weights(&whole.policy), weights(&rest.policy));
+        assert_eq!(whole.losses, rest.losses);
+    }
 }
 
 #[test]
