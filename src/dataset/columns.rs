@@ -168,7 +168,7 @@ fn huggingface(spec: &DatasetSpec) -> String {
 }
 
 /// The numbers of a column of vectors, one after another; nothing when a row has another length or lacks numbers.
-pub(super) fn float_list<'a>(array: &'a dyn Array, len: usize) -> Option<&'a [f32]> {
+pub(super) fn float_list(array: &dyn Array, len: usize) -> Option<&[f32]> {
     let any = array.as_any();
     let values = if let Some(list) = any.downcast_ref::<FixedSizeListArray>() {
         let len = i32::try_from(len).ok()?;

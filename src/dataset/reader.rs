@@ -6,6 +6,7 @@ use super::parquet_file::ParquetSource;
 use super::spec::{ACTION, Info, STATE};
 use super::{ACTION_DIM, DatasetError};
 use arrow_array::{Array, BooleanArray, FixedSizeListArray, Float32Array, Int64Array, RecordBatch};
+use arrow_schema::DataType;
 use serde::de::DeserializeOwned;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -126,9 +127,9 @@ pub(super) fn read_labels(dir: &Path, total: usize) -> Result<Labels, DatasetErr
         let Some(lists) = lists.and_then(|any| any.downcast_ref::<FixedSizeListArray>()) else {
             return Err(DatasetError::malformed(&path, "column \"label\" is not a list of fixed size"));
         };
-        for at in 0..batch.num_rows() {
-            if usize::try_from(indices[at]) != Ok(row) {
-                return Err(DatasetError::malformed(&path, format!("index {} where {row} is due", indices[at])));
+        for (at, &index) in indices.iter().enumerate() {
+            if usize::try_from(index) != Ok(row) {
+                return Err(DatasetError::malformed(&path, format!("index {index} where {row} is due")));
             }
             if flags.value(at) {
                 let values = lists.value(at);
@@ -150,13 +151,16 @@ pub(super) fn read_labels(dir: &Path, total: usize) -> Result<Labels, DatasetErr
 
 /// Numbers in a label of the side table.
 fn label_len(source: &ParquetSource) -> Result<usize, DatasetError> {
-    let field = source.schema().field_with_name("label").ok();
-    match field.map(arrow_schema::Field::data_type) {
-        Some(arrow_schema::DataType::FixedSizeList(_, len)) if *len > 0 && *len as usize % ACTION_DIM == 0 => {
-            Ok(*len as usize)
-        }
-        Some(other) => Err(DatasetError::malformed(&source.path, format!("labels of type {other}"))),
-        None => Err(DatasetError::malformed(&source.path, "column \"label\" is missing")),
+    let refuse = |problem: String| Err(DatasetError::malformed(&source.path, problem));
+    let Ok(field) = source.schema().field_with_name("label") else {
+        return refuse("column \"label\" is missing".into());
+    };
+    let DataType::FixedSizeList(_, len) = field.data_type() else {
+        return refuse(format!("labels of type {}, not lists of fixed size", field.data_type()));
+    };
+    match usize::try_from(*len) {
+        Ok(len) if len > 0 && len.is_multiple_of(ACTION_DIM) => Ok(len),
+        _ => refuse(format!("labels of {len} numbers, not a multiple of {ACTION_DIM}")),
     }
 }
 
