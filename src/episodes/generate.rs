@@ -28,6 +28,8 @@ pub struct Outcome {
     pub finished: bool,
     /// What lies on disk.
     pub summary: DatasetSummary,
+    /// Episodes made: those in the dataset and those discarded. An order goes on by skipping as many more.
+    pub made: u32,
     /// Episodes in the dataset.
     pub episodes: u32,
     /// Frames with a label.
@@ -161,6 +163,7 @@ impl Tally {
         Ok(Outcome {
             finished: self.seen == planned,
             summary: self.writer.finish()?,
+            made: self.seen,
             episodes: self.episodes,
             labelled_frames: self.labelled_frames,
             seconds: began.elapsed().as_secs_f64(),

@@ -49,15 +49,18 @@ const CONTROL_STEPS_PER_S: u32 = (1.0 / CONTROL_STEP_S) as u32;
 pub struct Order {
     /// How many episodes.
     pub episodes: u32,
+    /// Of those, the first ones that an earlier dataset of the same order holds already; they are not made again.
+    pub skip: u32,
     /// Fewest and most bricks of a scene.
     pub bricks: (u32, u32),
     /// Family names and weights; empty means all families equally.
     pub families: Vec<(String, f64)>,
-    /// Share of the episodes with [`Strategy::Noise`]. What the three shares leave is [`Strategy::Expert`].
+    /// Share of the episodes that the expert drives with [`Strategy::Noise`]. What this share and the next leave is
+    /// [`Strategy::Expert`].
     pub noisy_share: f64,
-    /// Share of the episodes with [`Strategy::BadStart`].
+    /// Share of the episodes that the expert drives with [`Strategy::BadStart`].
     pub bad_start_share: f64,
-    /// Share of the episodes with [`Strategy::Dagger`].
+    /// Share of all episodes with [`Strategy::Dagger`]; the expert drives the others.
     pub dagger_share: f64,
     /// In those, the chance that the expert drives the next stretch.
     pub expert_share_in_dagger: f64,
@@ -85,14 +88,15 @@ pub struct Order {
 impl Default for Order {
     fn default() -> Self {
         Self {
-            episodes: 2400,
+            episodes: 5000,
+            skip: 0,
             bricks: (1, 2),
             families: Vec::new(),
-            noisy_share: 0.22,
-            bad_start_share: 0.75,
+            noisy_share: 0.13,
+            bad_start_share: 0.85,
             dagger_share: 0.0,
             expert_share_in_dagger: 0.3,
-            label_every: 5,
+            label_every: 10,
             seconds_per_brick: 45.0,
             bad_start_seconds: 12.0,
             chunk: 20,
@@ -130,6 +134,9 @@ impl Order {
         if self.episodes == 0 {
             return refuse("0 episodes; ask for at least 1".to_owned());
         }
+        if self.skip >= self.episodes {
+            return refuse(format!("all {} episodes are skipped; nothing is left to make", self.episodes));
+        }
         if least == 0 || least > most || most > MAX_BRICKS {
             return refuse(format!("{least} to {most} bricks; 1 to {MAX_BRICKS} are possible"));
         }
@@ -143,9 +150,9 @@ impl Order {
                 return refuse(format!("{name} is {share}; a share lies in 0 to 1"));
             }
         }
-        let shares = self.noisy_share + self.bad_start_share + self.dagger_share;
+        let shares = self.noisy_share + self.bad_start_share;
         if shares > 1.0 + 1e-9 {
-            return refuse(format!("noisy, bad-start and DAgger shares add up to {shares}; at most 1 is possible"));
+            return refuse(format!("noisy_share and bad_start_share add up to {shares}; at most 1 is possible"));
         }
         if self.label_every == 0 || !CONTROL_STEPS_PER_S.is_multiple_of(self.label_every) {
             return refuse(format!("label_every is {}; 1, 2, 5 and 10 are possible", self.label_every));
@@ -164,12 +171,18 @@ impl Order {
         Ok(())
     }
 
-    /// The episodes in order. Every prefix holds the strategies in their shares.
+    /// The episodes in order, without those to skip. Every prefix of the order holds the strategies in their shares.
     pub(super) fn plan(&self) -> Vec<Planned> {
-        let expert_share = (1.0 - self.noisy_share - self.bad_start_share - self.dagger_share).max(0.0);
-        let shares = [expert_share, self.noisy_share, self.bad_start_share, self.dagger_share];
+        let undisturbed = (1.0 - self.noisy_share - self.bad_start_share).max(0.0);
+        let by_expert = [undisturbed, self.noisy_share, self.bad_start_share].map(|s| s * (1.0 - self.dagger_share));
+        let shares = [by_expert[0], by_expert[1], by_expert[2], self.dagger_share];
         let strategies = apportion(&shares, self.episodes as usize);
-        strategies.into_iter().enumerate().map(|(i, s)| self.episode(i as u64, Strategy::ALL[s])).collect()
+        strategies
+            .into_iter()
+            .enumerate()
+            .skip(self.skip as usize)
+            .map(|(i, s)| self.episode(i as u64, Strategy::ALL[s]))
+            .collect()
     }
 
     fn episode(&self, index: u64, strategy: Strategy) -> Planned {
@@ -244,7 +257,7 @@ mod tests {
             Order { episodes: 100, noisy_share: 0.5, bad_start_share: 0.3, dagger_share: 0.1, ..Order::default() };
         let plan = order.plan();
         let count = |strategy| plan.iter().filter(|planned| planned.strategy == strategy).count();
-        assert_eq!(Strategy::ALL.iter().map(|s| count(*s)).collect::<Vec<_>>(), [10, 50, 30, 10]);
+        assert_eq!(Strategy::ALL.iter().map(|s| count(*s)).collect::<Vec<_>>(), [18, 45, 27, 10]);
     }
 
     #[test]

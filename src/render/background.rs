@@ -14,7 +14,7 @@ const WALL_TINTS: [[f32; 3]; 4] =
     [[214.0, 150.0, 128.0], [150.0, 190.0, 162.0], [140.0, 166.0, 204.0], [218.0, 200.0, 148.0]];
 const FLOOR: [f32; 3] = [174.0, 182.0, 176.0];
 /// Brightness between light and dark squares of 1 m.
-const FLOOR_CONTRAST: f32 = 17.0;
+const FLOOR_CONTRAST: f32 = 6.0;
 const BOX_FLOOR: [f32; 3] = [84.0, 70.0, 58.0];
 const SKY_LOW: [f32; 3] = [226.0, 233.0, 240.0];
 const SKY_HIGH: [f32; 3] = [168.0, 194.0, 222.0];

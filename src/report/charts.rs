@@ -200,7 +200,7 @@ pub fn failure_chart(counts: &[FailureCount]) -> Result<Vec<u8>, ReportError> {
         for (i, (class, count)) in bars.iter().enumerate() {
             let middle = 160.0 + (i as f32 + 0.5) * row_px;
             let name = Type { size_px: 30.0, bold: false, colour: INK };
-            sheet.text_within((36.0, middle), 330.0, name, class)?;
+            sheet.text_within((36.0, middle), 330.0, name, &class.replace('_', " "))?;
             let end = 385.0 + 400.0 * (*count as f32 / longest as f32);
             let colour = if i == 0 { RED.mix(1.0) } else { RED.mix(0.6) };
             sheet.rect((385.0, middle - 19.0), (end, middle + 19.0), colour)?;

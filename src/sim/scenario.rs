@@ -18,8 +18,8 @@ use std::sync::LazyLock;
 
 /// How often a scene is drawn before giving up.
 pub(super) const TRIES: u32 = 2000;
-/// Colours of bricks are indices below this.
-const COLOURS: u8 = 6;
+/// Colours of bricks. Red alone for now: on a pixel or two one colour is found with far fewer samples than many.
+const COLOURS: [u8; 1] = [0];
 /// Half extents of the kinds of bricks.
 const SHAPES_M: [[f32; 3]; 2] = [[0.15, 0.1, 0.15], [0.19, 0.1, 0.13]];
 
@@ -305,7 +305,7 @@ impl BrickPlace {
             position_m: [x, half_extents_m[1], z],
             rotation: [0.0, sin, 0.0, cos],
             half_extents_m,
-            colour: rng.random_range(0..COLOURS),
+            colour: COLOURS[rng.random_range(0..COLOURS.len())],
             status: BrickStatus::Free,
         };
         if self == BrickPlace::Held {

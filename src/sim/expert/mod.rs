@@ -29,7 +29,7 @@ const LIFT_HIGH: f32 = 0.95;
 /// Lift from which the bucket may be tipped completely over the box.
 const TIP_LIFT_M: f32 = 1.17;
 /// Bricks farther than this are too small in the image.
-const SIGHT_M: f32 = 12.0;
+const SIGHT_M: f32 = 9.0;
 /// Share of the camera's half width that counts as seen.
 const SIGHT_SHARE: f32 = 0.94;
 /// The search track turns round at ±this on the x axis.

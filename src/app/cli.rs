@@ -1,0 +1,320 @@
+//! The command line as data, with the help that people read first.
+
+use clap::{Args, Parser, Subcommand};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Five agents teach a robot policy in closed loop, unattended.
+///
+/// Without a subcommand, ralphton starts the team (`up`): five agents, the loop Generate → Train → Evaluate →
+/// Feedback, and a page to watch it at http://127.0.0.1:8770. No account, key or network is needed.
+#[derive(Debug, Parser)]
+#[command(name = "ralphton", version, propagate_version = true, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// Folder that keeps everything: database, datasets, checkpoints, clips
+    #[arg(long, global = true, value_name = "DIR", default_value = "ralphton-data", env = "RALPHTON_DATA")]
+    pub data: PathBuf,
+    /// Team and presets; without it ./agents.toml if there is one, else the embedded defaults
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Say more about what happens inside (RUST_LOG overrides)
+    #[arg(long, short, global = true)]
+    pub verbose: bool,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 as asked for · 1 error · 2 bad arguments · 3 the mission failed · 4 a person stopped the mission · \
+5 a check found something wrong · 130 interrupted (the next start goes on)";
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start the team and the loop, or go on where they were
+    Up(UpArgs),
+    /// Steer the loop of a running team from another terminal
+    Loop(LoopArgs),
+    /// Make a dataset in LeRobot v3 form with the simulator and the expert
+    Generate(GenerateArgs),
+    /// Train a policy on datasets
+    Train(TrainArgs),
+    /// Drive a policy or the expert in closed loop on scenes by seed
+    Rollout(RolloutArgs),
+    /// Show what the loops reached
+    Report(ReportArgs),
+    /// Show what the agents spent
+    Cost(CostArgs),
+    /// Show each agent's age of progress and the last checks
+    Watchdog(WatchdogArgs),
+    /// Check the machine, the configuration, the data folder and the keys
+    Doctor,
+    /// Measure the simulator, the renderer, the trainer, rollouts, or a whole loop on this machine
+    Bench(BenchArgs),
+}
+
+impl Default for Command {
+    fn default() -> Self {
+        Command::Up(UpArgs::default())
+    }
+}
+
+#[derive(Debug, Args, Default)]
+pub struct UpArgs {
+    /// Loops of a new mission [default: from agents.toml]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub loops: Option<u32>,
+    /// Preset of a new mission [default: from agents.toml]
+    #[arg(long, value_name = "NAME")]
+    pub preset: Option<String>,
+    /// Seed of a new mission [default: from agents.toml]
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// End the process when the mission ended; the exit code tells how
+    #[arg(long)]
+    pub exit_when_done: bool,
+    /// Address of the page; port 0 takes any free port [default: from agents.toml]
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    /// Start the team, but no mission; begin one with /loop start
+    #[arg(long)]
+    pub no_mission: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct LoopArgs {
+    #[command(subcommand)]
+    pub action: LoopAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LoopAction {
+    /// Show the mission and its loops
+    Status,
+    /// Start a mission; a team must be up to carry it out
+    Start {
+        /// Loops to run [default: from agents.toml]
+        #[arg(long, value_name = "N")]
+        loops: Option<u32>,
+        /// Preset [default: from agents.toml]
+        #[arg(long, value_name = "NAME")]
+        preset: Option<String>,
+        /// Seed [default: from agents.toml]
+        #[arg(long, value_name = "N")]
+        seed: Option<u64>,
+    },
+    /// Let the running job end and start nothing new
+    Pause,
+    /// Go on after a pause
+    Resume,
+    /// End the mission at the next safe point; what was made stays
+    Stop,
+}
+
+#[derive(Debug, Args)]
+pub struct GenerateArgs {
+    /// Folder of the new dataset; must not exist
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Episodes to make
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub episodes: u32,
+    /// Where all randomness begins: the same seed makes the same bytes
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Bricks in an episode: a number, or a range such as 1-3 [default: from the preset]
+    #[arg(long, value_name = "K", value_parser = parse_bricks)]
+    pub bricks: Option<(u32, u32)>,
+    /// Scenario family; may be repeated [default: all alike]
+    #[arg(long, value_name = "NAME")]
+    pub scenario: Vec<String>,
+    /// What disturbs the expert: none, noise, bad-start, or mixed as in the preset
+    #[arg(long, value_name = "NAME", default_value = "mixed")]
+    pub strategy: Strategy,
+    /// Sizes from this preset of agents.toml [default: the mission's]
+    #[arg(long, value_name = "NAME")]
+    pub preset: Option<String>,
+    /// Threads [default: all]
+    #[arg(long, value_name = "N", value_parser = parse_threads)]
+    pub threads: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Strategy {
+    /// The expert alone
+    None,
+    /// Bursts of noise in every episode
+    Noise,
+    /// Every episode begins in a bad situation
+    BadStart,
+    /// As in the preset
+    Mixed,
+}
+
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// Dataset folder; may be repeated, the last one counts as the newest
+    #[arg(long, value_name = "DIR", required = true)]
+    pub dataset: Vec<PathBuf>,
+    /// Folder of the new checkpoint; must not exist
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Samples to draw [default: from the preset]
+    #[arg(long, value_name = "N")]
+    pub samples: Option<u64>,
+    /// Peak learning rate [default: from the preset]
+    #[arg(long, value_name = "RATE")]
+    pub learning_rate: Option<f64>,
+    /// Checkpoint to begin with [default: fresh weights]
+    #[arg(long, value_name = "DIR")]
+    pub start: Option<PathBuf>,
+    /// Where all randomness begins
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Sizes from this preset of agents.toml [default: the mission's]
+    #[arg(long, value_name = "NAME")]
+    pub preset: Option<String>,
+    /// Threads [default: all]; weights repeat to the bit only for an equal number
+    #[arg(long, value_name = "N", value_parser = parse_threads)]
+    pub threads: Option<usize>,
+}
+
+#[derive(Debug, Args)]
+pub struct RolloutArgs {
+    /// Checkpoint folder to drive
+    #[arg(long, value_name = "DIR", required_unless_present = "policy", conflicts_with = "policy")]
+    pub checkpoint: Option<PathBuf>,
+    /// Drive the expert instead of a checkpoint
+    #[arg(long, value_name = "NAME")]
+    pub policy: Option<ExpertName>,
+    /// Where the scenes begin; equal numbers give equal scenes
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed_base: u64,
+    /// Scenes to drive
+    #[arg(long, visible_alias = "seeds", value_name = "M", default_value_t = 130, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub episodes: u32,
+    /// Bricks in a scene
+    #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10))]
+    pub bricks: u32,
+    /// Scenario family; may be repeated [default: all alike]
+    #[arg(long, value_name = "NAME")]
+    pub scenario: Vec<String>,
+    /// Actions of a chunk carried out before the policy looks again [default: from the preset]
+    #[arg(long, value_name = "N")]
+    pub execute_steps: Option<u32>,
+    /// Print one JSON object instead of words
+    #[arg(long)]
+    pub json: bool,
+    /// Film this scene's number into a GIF
+    #[arg(long, value_name = "SCENE", requires = "out")]
+    pub film: Option<u32>,
+    /// Where the GIF goes
+    #[arg(long, value_name = "FILE", requires = "film")]
+    pub out: Option<PathBuf>,
+    /// Sizes from this preset of agents.toml [default: the mission's]
+    #[arg(long, value_name = "NAME")]
+    pub preset: Option<String>,
+    /// Threads [default: all]
+    #[arg(long, value_name = "N", value_parser = parse_threads)]
+    pub threads: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ExpertName {
+    /// The memoryless expert that labels the data
+    Expert,
+}
+
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Mission number [default: the newest]
+    #[arg(long, value_name = "N")]
+    pub mission: Option<i64>,
+    /// Write the report with its charts into this folder
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct CostArgs {
+    /// Hours to look back
+    #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=87_600))]
+    pub hours: u32,
+}
+
+#[derive(Debug, Args)]
+pub struct WatchdogArgs {
+    /// Run every check once, cure what needs it, and exit with 5 when something was wrong
+    #[arg(long)]
+    pub once: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// What to measure
+    #[arg(value_enum, default_value = "all")]
+    pub what: BenchPart,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum BenchPart {
+    /// Simulator, renderer, trainer and rollouts
+    All,
+    /// Control steps, expert and labels
+    Sim,
+    /// Frames
+    Render,
+    /// Episodes into a dataset
+    Data,
+    /// Training and inference
+    Train,
+    /// One whole quick loop in a folder of its own: minutes, first number, memory
+    Loop,
+}
+
+fn parse_bricks(text: &str) -> Result<(u32, u32), String> {
+    let (low, high) = text.split_once('-').unwrap_or((text, text));
+    let read = |part: &str| part.trim().parse::<u32>().ok().filter(|n| (1..=10).contains(n));
+    match (read(low), read(high)) {
+        (Some(low), Some(high)) if low <= high => Ok((low, high)),
+        _ => Err("give a number from 1 to 10, or a range such as 1-3".to_owned()),
+    }
+}
+
+fn parse_threads(text: &str) -> Result<usize, String> {
+    text.parse::<usize>().ok().filter(|n| (1..=256).contains(n)).ok_or_else(|| "give a number from 1 to 256".to_owned())
+}
+
+/// Prints a line of output for people or scripts.
+#[expect(clippy::print_stdout, reason = "the terminal is where the commands answer")]
+pub fn say(text: &str) {
+    println!("{text}");
+}
+
+/// Prints a refusal.
+#[expect(clippy::print_stderr, reason = "a refusal is for the terminal, whatever the log's filter")]
+pub fn say_error(text: &str) {
+    eprintln!("{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn bricks_are_a_number_or_a_range() {
+        assert_eq!(parse_bricks("2"), Ok((2, 2)));
+        assert_eq!(parse_bricks("1-3"), Ok((1, 3)));
+        for wrong in ["0", "3-1", "11", "x", ""] {
+            assert!(parse_bricks(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! `generate`, `train` and `rollout`: the loop's work, each alone, without a team, a database or a network.
+
+use super::cli::{GenerateArgs, RolloutArgs, Strategy, TrainArgs, say, say_error};
+use super::{Ending, threads};
+use crate::base::{Cancel, EvaluationSeed, Progress, Proportion, Seed};
+use crate::config::Config;
+use crate::cycle::preset::LoopPreset;
+use crate::cycle::summary::{grouped, title_case};
+use crate::dataset::load_training_set;
+use crate::episodes::{self, Order};
+use crate::policy::{ActConfig, Policy, TrainEvent, TrainPlan};
+use crate::rollout::{Evaluation, Pilot, RolloutOptions, SceneSet};
+use crate::sim::{self, StatePreset};
+use anyhow::{Context, bail};
+use std::io::IsTerminal;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Progress lines on something that is not a terminal come at most this often.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+fn preset<'a>(config: &'a Config, name: Option<&str>) -> anyhow::Result<&'a LoopPreset> {
+    Ok(config.preset(name.unwrap_or(&config.mission.preset))?)
+}
+
+/// Equal weights for the named families; none named means all.
+fn families(names: &[String]) -> anyhow::Result<Vec<(String, f64)>> {
+    names
+        .iter()
+        .map(|name| {
+            let family = sim::family(name)?;
+            Ok((family.name.clone(), 1.0))
+        })
+        .collect()
+}
+
+pub fn generate(config: &Config, args: &GenerateArgs) -> anyhow::Result<Ending> {
+    let preset = preset(config, args.preset.as_deref())?;
+    let sizes = &preset.generate;
+    let (noisy_share, bad_start_share) = match args.strategy {
+        Strategy::None => (0.0, 0.0),
+        Strategy::Noise => (1.0, 0.0),
+        Strategy::BadStart => (0.0, 1.0),
+        Strategy::Mixed => (sizes.noisy_share, sizes.bad_start_share),
+    };
+    let order = Order {
+        episodes: args.episodes,
+        bricks: args.bricks.unwrap_or((sizes.bricks_min, sizes.bricks_max)),
+        families: families(&args.scenario)?,
+        noisy_share,
+        bad_start_share,
+        dagger_share: 0.0,
+        label_every: sizes.label_every,
+        chunk: preset.chunk,
+        height: preset.height,
+        width: preset.width,
+        state: preset.state,
+        seed: Seed(args.seed),
+        threads: args.threads.unwrap_or_else(threads),
+        ..Order::default()
+    };
+    let mut bar = ProgressLine::new("generate");
+    let outcome = episodes::generate(&order, None, &args.out, &Cancel::default(), &mut |p| bar.show(&p))?;
+    bar.end();
+    say(&format!(
+        "{} episodes, {} frames, {} labelled, in {:.1} s ({:.1} episodes/s); expert {}; {} discarded",
+        outcome.episodes,
+        grouped(outcome.summary.frames as u64),
+        grouped(u64::from(outcome.labelled_frames)),
+        outcome.seconds,
+        f64::from(outcome.episodes) / outcome.seconds.max(1e-3),
+        outcome.success,
+        outcome.discarded,
+    ));
+    say(&format!("dataset: {} ({:.1} MB, LeRobot v3)", args.out.display(), outcome.summary.bytes as f64 / 1e6));
+    Ok(Ending::Done)
+}
+
+pub fn train(config: &Config, args: &TrainArgs) -> anyhow::Result<Ending> {
+    let preset = preset(config, args.preset.as_deref())?;
+    if args.out.exists() {
+        bail!("{} exists already; name a new folder with --out", args.out.display());
+    }
+    let set = load_training_set(&args.dataset, preset.chunk, Some(preset.train.memory_samples))?;
+    say(&format!("{} samples of {}×{} pixels", grouped(set.len() as u64), set.width, set.height));
+    let plan = TrainPlan {
+        samples: args.samples.unwrap_or(preset.train.first_samples),
+        batch: preset.train.batch,
+        learning_rate: args.learning_rate.unwrap_or(preset.train.learning_rate),
+        newest_share: if args.dataset.len() > 1 { preset.train.newest_share } else { 0.0 },
+        threads: args.threads.unwrap_or_else(threads),
+        seed: Seed(args.seed),
+        ..TrainPlan::default()
+    };
+    let act = ActConfig::preset(&preset.policy, set.height, set.width, set.state_dim, preset.chunk)?;
+    let work_dir = args.out.with_extension("training");
+    let mut bar = ProgressLine::new("train");
+    let cancel = Cancel::default();
+    let outcome = crate::policy::train(&set, &act, args.start.as_deref(), &plan, &work_dir, &cancel, &mut |event| {
+        if let TrainEvent::Step { samples, loss, samples_per_s, .. } = event {
+            let note = format!("loss {loss:.3}, {samples_per_s:.0} samples/s");
+            bar.show(&Progress { done: samples, total: plan.samples, unit: "samples", note });
+        }
+    })?;
+    bar.end();
+    outcome.policy.save(&args.out)?;
+    std::fs::remove_dir_all(&work_dir).with_context(|| format!("{} cannot be removed", work_dir.display()))?;
+    say(&format!(
+        "{} samples in {:.1} s ({:.0} samples/s), final loss {:.4}",
+        grouped(outcome.samples),
+        outcome.seconds,
+        outcome.samples as f64 / outcome.seconds.max(1e-3),
+        outcome.final_loss
+    ));
+    say(&format!("checkpoint: {} (loss does not rank policies: drive it with `ralphton rollout`)", args.out.display()));
+    Ok(Ending::Done)
+}
+
+pub fn rollout(config: &Config, args: &RolloutArgs) -> anyhow::Result<Ending> {
+    let preset = preset(config, args.preset.as_deref())?;
+    let set = SceneSet {
+        seed: EvaluationSeed(args.seed_base),
+        families: families(&args.scenario)?,
+        bricks: args.bricks,
+        scenes: args.episodes,
+    };
+    let options = RolloutOptions {
+        seconds_per_brick: preset.evaluate.seconds_per_brick,
+        threads: args.threads.unwrap_or_else(threads),
+        ..RolloutOptions::default()
+    };
+    let policy = args.checkpoint.as_deref().map(Policy::load).transpose()?;
+    let execute_steps = args.execute_steps.unwrap_or(preset.evaluate.execute_steps);
+    let pilot = match &policy {
+        None => Pilot::Expert,
+        Some(policy) => Pilot::Policy { policy, state: state_of(policy)?, execute_steps },
+    };
+    if let (Some(scene), Some(out)) = (args.film, &args.out) {
+        return film(&pilot, &set, &options, scene, out);
+    }
+    let mut bar = if args.json { ProgressLine::silent() } else { ProgressLine::new("rollout") };
+    let evaluation = crate::rollout::evaluate(&pilot, &set, &options, &Cancel::default(), &mut |p| bar.show(&p))?;
+    bar.end();
+    if args.json {
+        let driver = args.checkpoint.as_ref().map_or_else(|| "expert".to_owned(), |dir| dir.display().to_string());
+        let object = serde_json::json!({
+            "policy": driver,
+            "seed_base": args.seed_base,
+            "bricks_per_scene": args.bricks,
+            "execute_steps": policy.as_ref().map(|_| execute_steps),
+            "scenes": with_interval(evaluation.scenes()),
+            "bricks": with_interval(evaluation.bricks()),
+            "seconds": evaluation.seconds,
+            "per_family": evaluation.per_family(),
+            "failures": failures(&evaluation),
+            "results": evaluation.results,
+            "versions": { "ralphton": env!("CARGO_PKG_VERSION"), "sim": sim::SIM_VERSION, "rapier3d": sim::RAPIER_VERSION },
+        });
+        say(&serde_json::to_string_pretty(&object)?);
+    } else {
+        say(&words(&evaluation));
+    }
+    Ok(Ending::Done)
+}
+
+/// Which state preset a checkpoint was trained with, by the number of its state's numbers.
+fn state_of(policy: &Policy) -> anyhow::Result<StatePreset> {
+    let dim = policy.config().state_dim;
+    [StatePreset::Full, StatePreset::Seed].into_iter().find(|preset| preset.dim() == dim).with_context(|| {
+        format!("the checkpoint wants a state of {dim} numbers; this simulator tells 10 (full) or 4 (seed)")
+    })
+}
+
+fn film(pilot: &Pilot<'_>, set: &SceneSet, options: &RolloutOptions, scene: u32, out: &Path) -> anyhow::Result<Ending> {
+    let clip = crate::rollout::film(pilot, set, scene, options, 30.0)?;
+    let gif = clip.to_gif()?;
+    std::fs::write(out, &gif).with_context(|| format!("{} cannot be written", out.display()))?;
+    say(&format!("scene {scene}: {} ({:.1} MB)", out.display(), gif.len() as f64 / 1e6));
+    Ok(Ending::Done)
+}
+
+fn with_interval(proportion: Proportion) -> serde_json::Value {
+    let (low, high) = proportion.wilson_95();
+    serde_json::json!({
+        "successes": proportion.successes,
+        "trials": proportion.trials,
+        "rate": proportion.rate(),
+        "wilson_95": [low, high],
+    })
+}
+
+fn failures(evaluation: &Evaluation) -> Vec<(&'static str, u32)> {
+    evaluation.failures().into_iter().map(|(class, count)| (class.as_str(), count)).collect()
+}
+
+fn words(evaluation: &Evaluation) -> String {
+    let mut lines = vec![
+        format!("scenes solved: {}", evaluation.scenes()),
+        format!("bricks delivered: {}", evaluation.bricks()),
+        format!(
+            "{:.1} s, {:.1} scenes/s",
+            evaluation.seconds,
+            evaluation.results.len() as f64 / evaluation.seconds.max(1e-3)
+        ),
+        String::new(),
+    ];
+    for (family, solved) in evaluation.per_family() {
+        lines.push(format!("  {:<28} {:>3}/{:<3}", title_case(&family), solved.successes, solved.trials));
+    }
+    let failures = evaluation.failures();
+    if !failures.is_empty() {
+        lines.push(String::new());
+        lines.push("failures:".to_owned());
+        for (class, count) in failures {
+            lines.push(format!("  {:>4} {}", count, class.title()));
+        }
+    }
+    lines.join("\n")
+}
+
+/// One line that is written over on a terminal, and a line now and then elsewhere.
+struct ProgressLine {
+    name: &'static str,
+    terminal: bool,
+    silent: bool,
+    started: Instant,
+    last: Option<Instant>,
+}
+
+impl ProgressLine {
+    fn new(name: &'static str) -> Self {
+        Self { name, terminal: std::io::stderr().is_terminal(), silent: false, started: Instant::now(), last: None }
+    }
+
+    fn silent() -> Self {
+        Self { silent: true, ..Self::new("") }
+    }
+
+    fn show(&mut self, progress: &Progress) {
+        let every = if self.terminal { Duration::from_millis(200) } else { LINE_EVERY };
+        if self.silent || self.last.is_some_and(|last| last.elapsed() < every) {
+            return;
+        }
+        self.last = Some(Instant::now());
+        let elapsed = self.started.elapsed().as_secs_f64();
+        let fraction = progress.fraction();
+        let left = if fraction > 0.02 {
+            format!(", {:.0} s left", elapsed * (1.0 - fraction) / fraction)
+        } else {
+            String::new()
+        };
+        let note = if progress.note.is_empty() { String::new() } else { format!(", {}", progress.note) };
+        let text = format!(
+            "{}: {} of {} {}{note}{left}",
+            self.name,
+            grouped(progress.done),
+            grouped(progress.total),
+            progress.unit
+        );
+        if self.terminal { write_over(&text) } else { say_error(&text) }
+    }
+
+    fn end(&self) {
+        if self.terminal && !self.silent && self.last.is_some() {
+            write_over("");
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "progress is for the terminal, results go to standard output")]
+fn write_over(text: &str) {
+    eprint!("\r\x1b[2K{text}");
+}

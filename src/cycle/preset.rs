@@ -1,0 +1,138 @@
+//! Loop presets: the sizes of a loop as data, read from `agents.toml` under `[presets.<name>]`.
+
+use crate::sim::StatePreset;
+use serde::{Deserialize, Serialize};
+
+/// The sizes of a loop. Every number is what the playbook asks for when nothing speaks against it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LoopPreset {
+    /// The policy's preset, by name.
+    pub policy: String,
+    /// Which numbers the policy is told besides the image.
+    pub state: StatePreset,
+    /// Ego image width in pixels.
+    pub width: usize,
+    /// Ego image height in pixels.
+    pub height: usize,
+    /// Actions in a predicted chunk.
+    pub chunk: usize,
+    /// Sizes of data generation.
+    pub generate: GenerateSizes,
+    /// Sizes of training.
+    pub train: TrainSizes,
+    /// Sizes of evaluation.
+    pub evaluate: EvaluateSizes,
+    /// Seconds a persona has for a decision before the playbook decides as deputy.
+    pub decision_deadline_s: u32,
+}
+
+/// Sizes of data generation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GenerateSizes {
+    /// Episodes in the first loop.
+    pub first_episodes: u32,
+    /// Episodes in every later loop.
+    pub later_episodes: u32,
+    /// Fewest bricks in an episode.
+    pub bricks_min: u32,
+    /// Most bricks in an episode.
+    pub bricks_max: u32,
+    /// Share of the expert's episodes disturbed by bursts of noise.
+    pub noisy_share: f64,
+    /// Share of the expert's episodes that begin in a bad situation.
+    pub bad_start_share: f64,
+    /// Share of a later loop's episodes that the policy drives while the expert labels.
+    pub dagger_share: f64,
+    /// Every n-th control step becomes a training sample.
+    pub label_every: u32,
+}
+
+/// Sizes of training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainSizes {
+    /// Samples drawn in the first loop.
+    pub first_samples: u64,
+    /// Samples drawn in every later loop.
+    pub later_samples: u64,
+    /// Samples in a batch.
+    pub batch: usize,
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Extra probability of drawing from the newest dataset.
+    pub newest_share: f64,
+    /// Samples kept in memory at most; the newest datasets are kept whole first.
+    pub memory_samples: usize,
+    /// Canary rollouts during a training, evenly spread.
+    pub canaries: u32,
+    /// Scenes of one canary.
+    pub canary_scenes: u32,
+}
+
+/// Sizes of evaluation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EvaluateSizes {
+    /// Hidden scenes, spread over all families.
+    pub scenes: u32,
+    /// Bricks in a scene.
+    pub bricks: u32,
+    /// Actions of a chunk carried out before the policy looks again.
+    pub execute_steps: u32,
+    /// Seconds of simulated time a brick may take.
+    pub seconds_per_brick: f32,
+}
+
+impl Default for LoopPreset {
+    fn default() -> Self {
+        Self {
+            policy: "quick".to_owned(),
+            state: StatePreset::Full,
+            width: 96,
+            height: 72,
+            chunk: 20,
+            generate: GenerateSizes::default(),
+            train: TrainSizes::default(),
+            evaluate: EvaluateSizes::default(),
+            decision_deadline_s: 120,
+        }
+    }
+}
+
+impl Default for GenerateSizes {
+    fn default() -> Self {
+        Self {
+            first_episodes: 1200,
+            later_episodes: 300,
+            bricks_min: 1,
+            bricks_max: 2,
+            noisy_share: 0.6,
+            bad_start_share: 0.4,
+            dagger_share: 0.7,
+            label_every: 5,
+        }
+    }
+}
+
+impl Default for TrainSizes {
+    fn default() -> Self {
+        Self {
+            first_samples: 80_000,
+            later_samples: 40_000,
+            batch: 12,
+            learning_rate: 7e-4,
+            newest_share: 0.3,
+            memory_samples: 60_000,
+            canaries: 3,
+            canary_scenes: 26,
+        }
+    }
+}
+
+impl Default for EvaluateSizes {
+    fn default() -> Self {
+        Self { scenes: 130, bricks: 1, execute_steps: 10, seconds_per_brick: 50.0 }
+    }
+}
