@@ -9,7 +9,7 @@ use crate::dataset::{DatasetSpec, EncodedEpisode, EpisodeOrigin};
 use crate::rollout::lockstep::{Eye, Plan, Rider};
 use crate::rollout::{FamilyMix, Stillness};
 use crate::sim::geometry::CONTROL_STEP_S;
-use crate::sim::{self, Action, StatePreset, World, WorldState};
+use crate::sim::{self, Action, BrickStatus, StatePreset, World, WorldState};
 use rand::Rng as _;
 
 /// Steps of a stretch that the expert drives in DAgger, fewest and most.
@@ -77,6 +77,9 @@ impl Turns {
     }
 }
 
+/// A bad start ends this many steps after the pick-up: the drive to the box is in the whole episodes.
+const STEPS_AFTER_PICK_UP: u32 = 20;
+
 /// An episode under way.
 pub(super) struct Lane {
     planned: Planned,
@@ -89,6 +92,8 @@ pub(super) struct Lane {
     seen: Option<Vec<u8>>,
     step: u32,
     limit_steps: u32,
+    /// Steps since the pick-up with which the episode ends.
+    picked_up: Option<u32>,
     label_every: u32,
     label_phase: u32,
     chunk: usize,
@@ -113,6 +118,8 @@ impl Lane {
         let scene = planned.scene(mix)?;
         let mut rng = planned.seed.child("drive", 0).rng();
         let limit_steps = (planned.limit_s / CONTROL_STEP_S).round() as u32;
+        let loaded = scene.bricks.iter().any(|brick| brick.status == BrickStatus::Held);
+        let picked_up = (planned.strategy == Strategy::BadStart && !loaded).then_some(0);
         let wheel = match planned.strategy {
             Strategy::Expert => Wheel::Expert,
             Strategy::Noise | Strategy::BadStart => Wheel::Disturbed(Noise::default()),
@@ -129,6 +136,7 @@ impl Lane {
             seen: None,
             step: 0,
             limit_steps,
+            picked_up,
             label_every: order.label_every,
             chunk: order.chunk,
             state: order.state,
@@ -183,7 +191,9 @@ impl Rider for Lane {
     type Error = EpisodesError;
 
     fn is_under_way(&self) -> bool {
-        !self.world.is_done() && self.step < self.limit_steps
+        !self.world.is_done()
+            && self.step < self.limit_steps
+            && self.picked_up.is_none_or(|steps| steps < STEPS_AFTER_PICK_UP)
     }
 
     fn wants_chunk(&self) -> bool {
@@ -215,6 +225,9 @@ impl Rider for Lane {
         self.recorder.act(action)?;
         self.world.step(action);
         self.step += 1;
+        if let Some(steps) = &mut self.picked_up {
+            *steps += u32::from(self.world.state().is_loaded());
+        }
         if let Wheel::Shared(turns) = &mut self.wheel {
             turns.observe(self.world.state(), &mut self.rng);
         }

@@ -7,7 +7,7 @@ use super::EpisodesError;
 use crate::base::{Rng, Seed};
 use crate::rollout::{FamilyMix, MAX_BRICKS, apportion};
 use crate::sim::geometry::CONTROL_STEP_S;
-use crate::sim::{self, Scene, StatePreset};
+use crate::sim::{self, BrickState, Scene, StatePreset, WorldState};
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,7 @@ pub enum Strategy {
     Expert,
     /// The expert, jittered and now and then pushed off its path; its labels show the way back.
     Noise,
-    /// The same, for a short while from a start that no demonstration would reach.
+    /// The same, for a short while from a start that no demonstration would reach, until a brick is picked up.
     BadStart,
     /// The policy drives, the expert takes over now and then, and labels everything.
     Dagger,
@@ -55,11 +55,12 @@ pub struct Order {
     pub bricks: (u32, u32),
     /// Family names and weights; empty means all families equally.
     pub families: Vec<(String, f64)>,
-    /// Share of the episodes with [`Strategy::Noise`]. What the three shares leave is [`Strategy::Expert`].
+    /// Share of the episodes that the expert drives with [`Strategy::Noise`]. What this share and the next leave is
+    /// [`Strategy::Expert`].
     pub noisy_share: f64,
-    /// Share of the episodes with [`Strategy::BadStart`].
+    /// Share of the episodes that the expert drives with [`Strategy::BadStart`].
     pub bad_start_share: f64,
-    /// Share of the episodes with [`Strategy::Dagger`].
+    /// Share of all episodes with [`Strategy::Dagger`]; the expert drives the others.
     pub dagger_share: f64,
     /// In those, the chance that the expert drives the next stretch.
     pub expert_share_in_dagger: f64,
@@ -68,7 +69,7 @@ pub struct Order {
     pub label_every: u32,
     /// Time limit of an episode for each of its bricks.
     pub seconds_per_brick: f32,
-    /// Length of an episode with [`Strategy::BadStart`].
+    /// Longest episode with [`Strategy::BadStart`]; it ends sooner when a brick was picked up.
     pub bad_start_seconds: f32,
     /// Actions in a label.
     pub chunk: usize,
@@ -87,17 +88,17 @@ pub struct Order {
 impl Default for Order {
     fn default() -> Self {
         Self {
-            episodes: 1200,
+            episodes: 5000,
             skip: 0,
             bricks: (1, 2),
             families: Vec::new(),
-            noisy_share: 0.5,
-            bad_start_share: 0.4,
+            noisy_share: 0.13,
+            bad_start_share: 0.85,
             dagger_share: 0.0,
             expert_share_in_dagger: 0.3,
-            label_every: 5,
+            label_every: 10,
             seconds_per_brick: 45.0,
-            bad_start_seconds: 20.0,
+            bad_start_seconds: 12.0,
             chunk: 20,
             height: 72,
             width: 96,
@@ -149,9 +150,9 @@ impl Order {
                 return refuse(format!("{name} is {share}; a share lies in 0 to 1"));
             }
         }
-        let shares = self.noisy_share + self.bad_start_share + self.dagger_share;
+        let shares = self.noisy_share + self.bad_start_share;
         if shares > 1.0 + 1e-9 {
-            return refuse(format!("noisy, bad-start and DAgger shares add up to {shares}; at most 1 is possible"));
+            return refuse(format!("noisy_share and bad_start_share add up to {shares}; at most 1 is possible"));
         }
         if self.label_every == 0 || !CONTROL_STEPS_PER_S.is_multiple_of(self.label_every) {
             return refuse(format!("label_every is {}; 1, 2, 5 and 10 are possible", self.label_every));
@@ -172,8 +173,9 @@ impl Order {
 
     /// The episodes in order, without those to skip. Every prefix of the order holds the strategies in their shares.
     pub(super) fn plan(&self) -> Vec<Planned> {
-        let expert_share = (1.0 - self.noisy_share - self.bad_start_share - self.dagger_share).max(0.0);
-        let shares = [expert_share, self.noisy_share, self.bad_start_share, self.dagger_share];
+        let undisturbed = (1.0 - self.noisy_share - self.bad_start_share).max(0.0);
+        let by_expert = [undisturbed, self.noisy_share, self.bad_start_share].map(|s| s * (1.0 - self.dagger_share));
+        let shares = [by_expert[0], by_expert[1], by_expert[2], self.dagger_share];
         let strategies = apportion(&shares, self.episodes as usize);
         strategies
             .into_iter()
@@ -196,22 +198,50 @@ impl Order {
 }
 
 impl Planned {
-    /// The scene this episode begins with. DAgger begins half of its episodes off the path as well.
+    /// The scene this episode begins with.
     pub(super) fn scene(&self, mix: &FamilyMix) -> Result<Scene, EpisodesError> {
         let mut rng: Rng = self.seed.child("scene", 0).rng();
-        let bricks = self.bricks as usize;
         let off_path = match self.strategy {
             Strategy::Expert | Strategy::Noise => false,
             Strategy::BadStart => true,
             Strategy::Dagger => rng.random_bool(DAGGER_BAD_STARTS),
         };
         if off_path {
-            return Ok(sim::bad_start(bricks, &mut rng)?);
+            self.bad_start(&mut rng)
+        } else {
+            Ok(mix.draw(&mut rng).sample(self.bricks as usize, &mut rng)?)
         }
-        Ok(mix.draw(&mut rng).sample(bricks, &mut rng)?)
+    }
+
+    /// A start off the path, mostly with something to fetch in sight: that is what takes a policy longest to learn.
+    fn bad_start(&self, rng: &mut Rng) -> Result<Scene, EpisodesError> {
+        let any = rng.random_bool(ANY_BAD_START);
+        let mut scene = sim::bad_start(self.bricks as usize, rng)?;
+        for _ in 0..SIGHT_TRIES {
+            if any || sees_brick_to_fetch(&scene) {
+                break;
+            }
+            scene = sim::bad_start(self.bricks as usize, rng)?;
+        }
+        Ok(scene)
     }
 }
 
+fn sees_brick_to_fetch(scene: &Scene) -> bool {
+    let state = WorldState { loader: scene.loader, bricks: scene.bricks.clone(), step: 0 };
+    let near = |brick: &BrickState| {
+        let (forward_m, left_m) = state.in_loader_frame(brick.position_m[0], brick.position_m[2]);
+        forward_m.hypot(left_m) < NEAR_M
+    };
+    !state.is_loaded() && state.bricks.iter().any(|brick| near(brick) && sim::visible(&state, brick))
+}
+
+/// Share of the bad starts that are taken as they come: loaded, without a brick in sight.
+const ANY_BAD_START: f64 = 0.35;
+/// A brick within this distance is one to fetch.
+const NEAR_M: f32 = 7.0;
+/// Bad starts drawn at most for one with a brick in sight.
+const SIGHT_TRIES: u32 = 30;
 /// DAgger episodes end after this long for each brick: what a lost policy sees later teaches nothing new.
 const DAGGER_SECONDS_PER_BRICK: f32 = 30.0;
 /// Share of the DAgger episodes that begin off the path.
@@ -227,7 +257,7 @@ mod tests {
             Order { episodes: 100, noisy_share: 0.5, bad_start_share: 0.3, dagger_share: 0.1, ..Order::default() };
         let plan = order.plan();
         let count = |strategy| plan.iter().filter(|planned| planned.strategy == strategy).count();
-        assert_eq!(Strategy::ALL.iter().map(|s| count(*s)).collect::<Vec<_>>(), [10, 50, 30, 10]);
+        assert_eq!(Strategy::ALL.iter().map(|s| count(*s)).collect::<Vec<_>>(), [18, 45, 27, 10]);
     }
 
     #[test]
@@ -245,7 +275,7 @@ mod tests {
         assert!(refused(Order { bricks: (3, 2), ..Order::default() }).contains("3 to 2 bricks"));
         assert!(refused(Order { noisy_share: 0.8, bad_start_share: 0.3, ..Order::default() }).contains("1.1"));
         assert!(refused(Order { dagger_share: f64::NAN, ..Order::default() }).contains("dagger_share"));
-        assert!(refused(Order { label_every: 5, ..Order::default() }).contains("label_every"));
+        assert!(refused(Order { label_every: 3, ..Order::default() }).contains("label_every"));
         assert!(refused(Order { families: vec![("moon".into(), 1.0)], ..Order::default() }).contains("moon"));
         Order::default().validate().unwrap();
     }
