@@ -104,14 +104,14 @@ impl Default for LoopPreset {
 impl Default for GenerateSizes {
     fn default() -> Self {
         Self {
-            first_episodes: 1200,
-            later_episodes: 300,
+            first_episodes: 5000,
+            later_episodes: 800,
             bricks_min: 1,
             bricks_max: 2,
-            noisy_share: 0.6,
-            bad_start_share: 0.4,
+            noisy_share: 0.13,
+            bad_start_share: 0.85,
             dagger_share: 0.7,
-            label_every: 5,
+            label_every: 10,
         }
     }
 }
