@@ -72,8 +72,7 @@ impl Team {
         // Whoever reaches the loopback address sits at this machine; on any other address people may only look.
         let loopback = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
         let rights = if loopback { Rights::Operate } else { Rights::Read };
-        let console =
-            Console::new(dir.store.clone(), dir.artifacts.clone(), commands, clock, rights, titles(config));
+        let console = Console::new(dir.store.clone(), dir.artifacts.clone(), commands, clock, rights, titles(config));
         let console_stop = stop.clone();
         tasks.spawn(async move {
             if let Err(error) = console.serve(listener, console_stop).await {

@@ -145,7 +145,7 @@ fn draw_losses(sheet: &Sheet, plot: Plot, losses: &[LossPoint]) -> Result<(), Re
     };
     let levels = if by_magnitude { magnitudes(low, high) } else { round_ticks(plot.y.0, plot.y.1, 4) };
     for level in levels {
-        plot.level(sheet, place(level), &format!("{level}"))?;
+        plot.level(sheet, place(level), &label(level))?;
     }
     let every = losses.len().div_ceil(MAX_LOSSES);
     let mut line: Vec<(f64, f64)> = losses.iter().step_by(every).map(|p| (p.samples as f64, place(p.loss))).collect();
@@ -162,6 +162,11 @@ fn magnitudes(low: f64, high: f64) -> Vec<f64> {
     };
     let fine = of(&[1, 2, 5]);
     if fine.len() <= 6 { fine } else { of(&[1]) }
+}
+
+/// A level without the digits that binary fractions add: `0.6`, not `0.6000000000000001`.
+fn label(level: f64) -> String {
+    format!("{}", (level * 1e6).round() / 1e6)
 }
 
 /// How often rollouts failed in one way.
@@ -278,6 +283,13 @@ mod tests {
     fn the_same_numbers_give_the_same_bytes() {
         let draw = || success_chart(&points(&[(10, 50), (40, 50)]), Some(0.9)).unwrap();
         assert_eq!(draw(), draw());
+    }
+
+    #[test]
+    fn levels_are_written_as_people_would() {
+        assert_eq!(label(0.2 + 0.4), "0.6");
+        assert_eq!(label(0.0), "0");
+        assert_eq!(label(0.05), "0.05");
     }
 
     #[test]

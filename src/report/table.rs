@@ -55,7 +55,8 @@ pub fn loops_table(loops: &[LoopLine]) -> String {
         push_line(&mut table, &row);
         let worst = largest_first(&line.failures);
         if !worst.is_empty() {
-            let named: Vec<String> = worst.iter().take(TOP_FAILURES).map(|(class, n)| format!("{} {n}", class.replace('_', " "))).collect();
+            let named: Vec<String> =
+                worst.iter().take(TOP_FAILURES).map(|(class, n)| format!("{} {n}", class.replace('_', " "))).collect();
             push_line(&mut table, &format!("      failed: {}", named.join(", ")));
         }
     }
