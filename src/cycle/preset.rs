@@ -119,7 +119,7 @@ impl Default for GenerateSizes {
 impl Default for TrainSizes {
     fn default() -> Self {
         Self {
-            first_samples: 80_000,
+            first_samples: 90_000,
             later_samples: 40_000,
             batch: 12,
             learning_rate: 7e-4,
