@@ -104,14 +104,16 @@ CREATE TABLE datasets (
     id         INTEGER PRIMARY KEY,
     loop_id    INTEGER REFERENCES loops (id),
     job_id     INTEGER REFERENCES jobs (id),
-    artifact   TEXT    NOT NULL UNIQUE,
+    artifact   TEXT    NOT NULL,
     path       TEXT    NOT NULL,
     episodes   INTEGER NOT NULL CHECK (episodes >= 0),
     frames     INTEGER NOT NULL CHECK (frames >= 0),
     samples    INTEGER NOT NULL CHECK (samples >= 0),
     strategy   TEXT    NOT NULL,
     summary    TEXT    NOT NULL CHECK (json_valid(summary)),
-    created_at INTEGER NOT NULL
+    created_at INTEGER NOT NULL,
+    -- Equal seeds make equal artefacts: each job has a row of its own.
+    UNIQUE (job_id, artifact)
 ) STRICT;
 
 CREATE TABLE checkpoints (
@@ -119,13 +121,15 @@ CREATE TABLE checkpoints (
     loop_id        INTEGER REFERENCES loops (id),
     job_id         INTEGER REFERENCES jobs (id),
     parent         INTEGER REFERENCES checkpoints (id),
-    artifact       TEXT    NOT NULL UNIQUE,
+    artifact       TEXT    NOT NULL,
     path           TEXT    NOT NULL,
     samples_seen   INTEGER NOT NULL CHECK (samples_seen >= 0),
     final_loss     REAL    NOT NULL,
     summary        TEXT    NOT NULL CHECK (json_valid(summary)),
     champion_since INTEGER,
-    created_at     INTEGER NOT NULL
+    created_at     INTEGER NOT NULL,
+    -- Equal seeds make equal artefacts: each job has a row of its own.
+    UNIQUE (job_id, artifact)
 ) STRICT;
 -- At most one champion: every champion has the same value under this index.
 CREATE UNIQUE INDEX checkpoints_champion ON checkpoints (champion_since IS NOT NULL) WHERE champion_since IS NOT NULL;

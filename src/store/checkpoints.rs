@@ -70,7 +70,7 @@ macro_rules! select_checkpoint {
 }
 
 impl Store {
-    /// Enters a checkpoint. The same artefact was entered before: that row's number.
+    /// Enters a checkpoint. The same job entered the same artefact before: that row's number.
     ///
     /// # Errors
     /// [`StoreError::NotFinite`] for a loss that is no number.
@@ -79,7 +79,7 @@ impl Store {
         let mut tx = self.immediate().await?;
         sqlx::query!(
             "INSERT INTO checkpoints (loop_id, job_id, parent, artifact, path, samples_seen, final_loss, summary, created_at)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (artifact) DO NOTHING",
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job_id, artifact) DO NOTHING",
             new.loop_id,
             new.job_id,
             new.parent,
@@ -92,7 +92,11 @@ impl Store {
         )
         .execute(&mut *tx)
         .await?;
-        let id = select_checkpoint!("WHERE artifact = ?", new.artifact).fetch_one(&mut *tx).await?.id;
+        let id =
+            select_checkpoint!("WHERE artifact = ? AND job_id IS ? ORDER BY id DESC LIMIT 1", new.artifact, new.job_id)
+                .fetch_one(&mut *tx)
+                .await?
+                .id;
         tx.commit().await?;
         self.changed(Change::Evaluation);
         Ok(id)

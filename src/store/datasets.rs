@@ -86,12 +86,12 @@ macro_rules! select_dataset {
 }
 
 impl Store {
-    /// Enters a dataset. The same artefact was entered before: that row's number.
+    /// Enters a dataset. The same job entered the same artefact before: that row's number.
     pub async fn add_dataset(&self, new: &NewDataset, at: Timestamp) -> Result<DatasetId, StoreError> {
         let mut tx = self.immediate().await?;
         sqlx::query!(
             "INSERT INTO datasets (loop_id, job_id, artifact, path, episodes, frames, samples, strategy, summary, created_at)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (artifact) DO NOTHING",
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job_id, artifact) DO NOTHING",
             new.loop_id,
             new.job_id,
             new.artifact,
@@ -105,7 +105,11 @@ impl Store {
         )
         .execute(&mut *tx)
         .await?;
-        let id = select_dataset!("WHERE artifact = ?", new.artifact).fetch_one(&mut *tx).await?.id;
+        let id =
+            select_dataset!("WHERE artifact = ? AND job_id IS ? ORDER BY id DESC LIMIT 1", new.artifact, new.job_id)
+                .fetch_one(&mut *tx)
+                .await?
+                .id;
         tx.commit().await?;
         self.changed(Change::Evaluation);
         Ok(id)
