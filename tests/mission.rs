@@ -98,7 +98,7 @@ async fn one_loop_from_nothing_to_the_report() {
     assert_eq!(summary.mission.state, MissionState::Completed, "{:?}", summary.mission.ending);
     let only = &summary.loops[0];
     assert_eq!(only.ending, Some(LoopEnding::Completed), "{}", only.doing);
-    assert_eq!(only.episodes, 12);
+    assert!((6..=12).contains(&only.episodes), "12 were made, {} kept", only.episodes);
     assert!(only.samples >= 240);
     assert_eq!(only.scenes.unwrap().trials, 13, "every hidden scene was driven");
     assert!(only.promoted.is_some(), "the gate gave a verdict");

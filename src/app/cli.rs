@@ -1,6 +1,7 @@
 //! The command line as data, with the help that people read first.
 
 use clap::{Args, Parser, Subcommand};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -287,16 +288,14 @@ fn parse_threads(text: &str) -> Result<usize, String> {
     text.parse::<usize>().ok().filter(|n| (1..=256).contains(n)).ok_or_else(|| "give a number from 1 to 256".to_owned())
 }
 
-/// Prints a line of output for people or scripts.
-#[expect(clippy::print_stdout, reason = "the terminal is where the commands answer")]
+/// Prints a line of output for people or scripts. A reader who went away is no reason to stop the team.
 pub fn say(text: &str) {
-    println!("{text}");
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 /// Prints a refusal.
-#[expect(clippy::print_stderr, reason = "a refusal is for the terminal, whatever the log's filter")]
 pub fn say_error(text: &str) {
-    eprintln!("{text}");
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 #[cfg(test)]

@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_named_with_its_line_and_the_nearest_known_key() {
-        let text = EMBEDDED.replacen("target_success", "target_succes", 1);
+        let text = EMBEDDED.replacen("target_success =", "target_succes =", 1);
         let line = 1 + text.lines().position(|line| line.starts_with("target_succes ")).unwrap();
         let error = Config::parse(&text, "my.toml").unwrap_err().to_string();
         assert!(error.starts_with(&format!("my.toml line {line}: ")), "{error}");

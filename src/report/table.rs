@@ -145,7 +145,7 @@ pub(super) mod tests {
         insta::assert_snapshot!(loops_table(&two_loops()), @r"
          loop  eps samples    min  scenes (95 %)     bricks    spent
         *   1 1000    139k    6.2  52 % (45–59)        61 %    $0.12
-              failed: wall_stuck 41, lifting 30, lost_brick 20
+              failed: wall stuck 41, lifting 30, lost brick 20
             2  240     35k    1.5  –                      –    $0.00
         * promoted: became the best policy so far
         ");

@@ -199,8 +199,10 @@ mod tests {
     async fn there_is_one_champion_and_promoting_nothing_keeps_it() {
         let store = Store::in_memory().await.unwrap();
         assert_eq!(store.champion().await.unwrap(), None);
-        let first = store.add_checkpoint(&checkpoint("a", None), at(0)).await.unwrap();
-        assert_eq!(store.add_checkpoint(&checkpoint("a", None), at(1)).await.unwrap(), first);
+        let job_id = Some(store.enqueue(&job("a"), at(0)).await.unwrap());
+        let of_job = NewCheckpoint { job_id, ..checkpoint("a", None) };
+        let first = store.add_checkpoint(&of_job, at(0)).await.unwrap();
+        assert_eq!(store.add_checkpoint(&of_job, at(1)).await.unwrap(), first);
         let second = store.add_checkpoint(&checkpoint("b", Some(first)), at(1)).await.unwrap();
         store.promote(first, at(2)).await.unwrap();
         store.promote(second, at(3)).await.unwrap();

@@ -157,16 +157,18 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixtures::at;
+    use super::super::fixtures::{at, job};
     use super::*;
     use serde_json::json;
 
     #[tokio::test]
-    async fn the_same_artefact_is_one_dataset() {
+    async fn what_a_job_made_is_entered_once_and_equal_work_of_another_job_has_its_own_row() {
         let store = Store::in_memory().await.unwrap();
+        let first = store.enqueue(&job("a"), at(0)).await.unwrap();
+        let second = store.enqueue(&job("b"), at(0)).await.unwrap();
         let new = NewDataset {
             loop_id: None,
-            job_id: None,
+            job_id: Some(first),
             artifact: ArtifactId("ab".into()),
             path: "datasets/1".into(),
             episodes: 2,
@@ -180,6 +182,8 @@ mod tests {
         let rows = store.datasets().await.unwrap();
         assert_eq!((rows.len(), rows[0].frames, rows[0].created_at), (1, 300, at(0)));
         assert_eq!(store.dataset(id).await.unwrap().as_ref(), rows.first());
+        let other = NewDataset { job_id: Some(second), ..new };
+        assert_ne!(store.add_dataset(&other, at(2)).await.unwrap(), id);
     }
 
     #[tokio::test]
