@@ -1,5 +1,7 @@
 //! The embedded chat over HTTP: the API's answers, the page's files, the stream, and what is refused.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at what it did not expect")]
+
 mod console_bench;
 
 use console_bench::{Bench, Request};

@@ -1,5 +1,7 @@
 //! Bad input gets a refusal that says what to do, and nothing is damaged: the program is run as a person would run it.
 
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a test stops at what it did not expect")]
+
 use sqlx::Connection;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
