@@ -8,8 +8,8 @@ use crate::rollout::{Evaluation, Pilot, evaluate, film};
 use crate::store::{EvaluationKind, NewEvaluation, SceneRow};
 use serde_json::json;
 
-/// A clip shows at most this much of a scene.
-const CLIP_SECONDS: f32 = 30.0;
+/// A clip shows at most this much of a scene: as long as a brick may take, so that a solved scene is seen solved.
+const CLIP_SECONDS: f32 = 50.0;
 
 pub(super) fn run(bench: &Workbench, spec: &EvaluateSpec) -> Result<WorkEnd, WorkError> {
     let policy = Policy::load(&bench.checkpoint_dir(spec.checkpoint)?)?;
