@@ -113,7 +113,7 @@ pub enum LoopAction {
 
 #[derive(Debug, Args)]
 pub struct GenerateArgs {
-    /// Folder of the new dataset; must not exist
+    /// Folder of the dataset. The same order again does nothing, after an interruption it goes on; another is refused
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// Episodes to make

@@ -62,6 +62,15 @@ pub fn generate(config: &Config, args: &GenerateArgs) -> anyhow::Result<Ending> 
     let mut bar = ProgressLine::new("generate");
     let outcome = episodes::generate(&order, None, &args.out, &Cancel::default(), &mut |p| bar.show(&p))?;
     bar.end();
+    if outcome.already_there {
+        say(&format!(
+            "nothing to do: {} holds exactly this already ({} episodes, {} frames)",
+            args.out.display(),
+            outcome.episodes,
+            grouped(outcome.summary.frames as u64),
+        ));
+        return Ok(Ending::Done);
+    }
     say(&format!(
         "{} episodes, {} frames, {} labelled, in {:.1} s ({:.1} episodes/s); expert {}; {} discarded",
         outcome.episodes,

@@ -6,19 +6,19 @@
 use super::spec::{ACTION, DEFAULTS, DatasetSpec, STATE};
 use super::{ACTION_DIM, DatasetError, EncodedEpisode};
 use arrow_array::{
-    Array, ArrayRef, BinaryArray, BooleanArray, FixedSizeListArray, Float32Array, Int64Array, RecordBatch, StringArray,
-    StructArray,
+    ArrayRef, BinaryArray, BooleanArray, FixedSizeListArray, Float32Array, Int64Array, ListArray, RecordBatch,
+    StringArray, StructArray,
 };
 use arrow_buffer::{Buffer, NullBuffer, OffsetBuffer};
 use arrow_schema::{DataType, Field, Fields, Schema, SchemaRef};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
 /// Where the rows of an episode begin: its number, its first frame over the dataset, its task.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Place {
     pub episode: usize,
     pub first_frame: usize,
@@ -39,12 +39,15 @@ pub(super) fn data_schema(spec: &DatasetSpec) -> SchemaRef {
     Arc::new(Schema::new_with_metadata(fields, HashMap::from([("huggingface".into(), huggingface(spec))])))
 }
 
-/// Schema of `ralphton/frames.parquet`.
-pub(super) fn label_schema(spec: &DatasetSpec) -> SchemaRef {
+/// Schema of the side table `ralphton/frames`.
+pub(super) fn side_schema(spec: &DatasetSpec) -> SchemaRef {
     Arc::new(Schema::new(vec![
         Field::new("index", DataType::Int64, true),
+        Field::new("actor", DataType::Utf8, true),
+        Field::new("phase", DataType::Utf8, true),
         Field::new("labelled", DataType::Boolean, true),
         Field::new("label", list_type(spec.label_len()), true),
+        Field::new("privileged", DataType::List(Arc::new(element())), true),
     ]))
 }
 
@@ -71,8 +74,8 @@ pub(super) fn data_batch(
     batch(schema, columns, path)
 }
 
-/// The labels of an episode, in the columns of [`label_schema`].
-pub(super) fn label_batch(
+/// The side table's rows of an episode, in the columns of [`side_schema`].
+pub(super) fn side_batch(
     schema: &SchemaRef,
     episode: &EncodedEpisode,
     first_frame: usize,
@@ -87,10 +90,17 @@ pub(super) fn label_batch(
             None => numbers.resize(numbers.len() + len, 0.0),
         }
     }
+    let notes = &episode.notes;
+    let privileged: Vec<f32> = notes.iter().flat_map(|notes| notes.privileged.iter().copied()).collect();
+    let offsets = OffsetBuffer::<i32>::from_lengths(notes.iter().map(|notes| notes.privileged.len()));
+    let privileged = Arc::new(Float32Array::from(privileged)) as ArrayRef;
     let columns = vec![
         int64((0..labelled.len()).map(|frame| first_frame + frame)),
-        Arc::new(BooleanArray::from(labelled.clone())) as ArrayRef,
+        Arc::new(StringArray::from_iter_values(notes.iter().map(|notes| notes.actor.as_str()))) as ArrayRef,
+        Arc::new(StringArray::from_iter_values(notes.iter().map(|notes| &notes.phase))),
+        Arc::new(BooleanArray::from(labelled.clone())),
         lists(numbers, len, Some(NullBuffer::from(labelled))),
+        Arc::new(ListArray::new(Arc::new(element()), offsets, privileged, None)),
     ];
     batch(schema, columns, path)
 }
@@ -124,9 +134,12 @@ fn image_fields() -> Fields {
     Fields::from(vec![Field::new("bytes", DataType::Binary, true), Field::new("path", DataType::Utf8, true)])
 }
 
+fn element() -> Field {
+    Field::new("element", DataType::Float32, true)
+}
+
 fn list_type(len: usize) -> DataType {
-    let element = Arc::new(Field::new("element", DataType::Float32, true));
-    DataType::FixedSizeList(element, i32::try_from(len).unwrap_or(i32::MAX))
+    DataType::FixedSizeList(Arc::new(element()), i32::try_from(len).unwrap_or(i32::MAX))
 }
 
 fn images(png: Vec<u8>, lens: &[usize]) -> ArrayRef {
@@ -138,10 +151,9 @@ fn images(png: Vec<u8>, lens: &[usize]) -> ArrayRef {
 }
 
 fn lists(numbers: Vec<f32>, len: usize, nulls: Option<NullBuffer>) -> ArrayRef {
-    let element = Arc::new(Field::new("element", DataType::Float32, true));
     let size = i32::try_from(len).unwrap_or(i32::MAX);
     let values = Arc::new(Float32Array::from(numbers)) as ArrayRef;
-    Arc::new(FixedSizeListArray::new(element, size, values, nulls))
+    Arc::new(FixedSizeListArray::new(Arc::new(element()), size, values, nulls))
 }
 
 /// What `datasets` needs to know to decode the columns without LeRobot.
@@ -165,18 +177,4 @@ fn huggingface(spec: &DatasetSpec) -> String {
     });
     let features = serde_json::to_string(&InOrder(features.collect())).unwrap_or_default();
     format!("{{\"info\":{{\"features\":{features}}}}}")
-}
-
-/// The numbers of a column of vectors, one after another; nothing when a row has another length or lacks numbers.
-pub(super) fn float_list(array: &dyn Array, len: usize) -> Option<&[f32]> {
-    let any = array.as_any();
-    let values = if let Some(list) = any.downcast_ref::<FixedSizeListArray>() {
-        let len = i32::try_from(len).ok()?;
-        (list.value_length() == len).then(|| list.values())?
-    } else {
-        let list = any.downcast_ref::<arrow_array::ListArray>()?;
-        (0..list.len()).all(|row| usize::try_from(list.value_length(row)) == Ok(len)).then(|| list.values())?
-    };
-    let numbers = values.as_any().downcast_ref::<Float32Array>()?;
-    (numbers.null_count() == 0).then(|| numbers.values().as_ref())
 }

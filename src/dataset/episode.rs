@@ -4,8 +4,8 @@
 //! that no episode is ever held as raw pixels. The writer only appends what lies here.
 
 use super::feature_statistics::{FeatureStatistics, Histogram};
-use super::png_image::encode_png;
-use super::{ACTION_DIM, DatasetError, DatasetSpec};
+use super::image_file::encode_png;
+use super::{ACTION_DIM, DatasetError, DatasetSpec, FrameNotes};
 use serde::{Deserialize, Serialize};
 
 /// Frames an episode may have: at 10 Hz about three hours.
@@ -39,6 +39,8 @@ pub struct FrameData {
     pub action: [f32; ACTION_DIM],
     /// What the expert would have done from here, `T·A` numbers, when it was asked.
     pub label: Option<Vec<f32>>,
+    /// Who acted, the phase, the privileged state.
+    pub notes: FrameNotes,
 }
 
 /// A whole episode in memory; for long episodes or large images use [`EpisodeEncoder`] instead.
@@ -64,6 +66,7 @@ pub struct EncodedEpisode {
     pub(super) states: Vec<f32>,
     pub(super) actions: Vec<f32>,
     pub(super) labels: Vec<Option<Vec<f32>>>,
+    pub(super) notes: Vec<FrameNotes>,
     /// Of the image, the state and the action, in feature order.
     pub(super) statistics: [FeatureStatistics; 3],
 }
@@ -87,7 +90,8 @@ impl EncodedEpisode {
     /// Bytes held, about what it will take on disk.
     pub fn bytes(&self) -> usize {
         let labels = self.labelled_frames() * self.spec.label_len();
-        self.png.len() + (self.states.len() + self.actions.len() + labels) * size_of::<f32>()
+        let privileged: usize = self.notes.iter().map(|notes| notes.privileged.len()).sum();
+        self.png.len() + (self.states.len() + self.actions.len() + labels + privileged) * size_of::<f32>()
     }
 }
 
@@ -100,6 +104,7 @@ pub struct EpisodeEncoder {
     states: Vec<f32>,
     actions: Vec<f32>,
     labels: Vec<Option<Vec<f32>>>,
+    notes: Vec<FrameNotes>,
     histogram: Histogram,
 }
 
@@ -113,6 +118,7 @@ impl EpisodeEncoder {
             states: Vec::new(),
             actions: Vec::new(),
             labels: Vec::new(),
+            notes: Vec::new(),
             histogram: Histogram::default(),
         }
     }
@@ -127,7 +133,8 @@ impl EpisodeEncoder {
         self.png_lens.is_empty()
     }
 
-    /// Adds one frame: `rgb` has `H·W·3` bytes, `state` S numbers, `label` `T·A` numbers if the expert was asked.
+    /// Adds one frame: `rgb` has `H·W·3` bytes, `state` S numbers, `label` `T·A` numbers if the
+    /// expert was asked; `notes` is for the side table.
     ///
     /// # Errors
     /// [`DatasetError::Episode`] when a length or a number is wrong; the encoder is as before then.
@@ -137,6 +144,7 @@ impl EpisodeEncoder {
         state: &[f32],
         action: [f32; ACTION_DIM],
         label: Option<&[f32]>,
+        notes: FrameNotes,
     ) -> Result<(), DatasetError> {
         let frame = self.len();
         let refuse = |why: String| Err(DatasetError::Episode(format!("frame {frame}: {why}")));
@@ -151,6 +159,7 @@ impl EpisodeEncoder {
         if let Some(label) = label {
             check_numbers(frame, "label chunk", label, self.spec.label_len())?;
         }
+        check_numbers(frame, "privileged state", &notes.privileged, notes.privileged.len())?;
         let before = self.png.len();
         encode_png(rgb, self.spec.width, self.spec.height, &mut self.png)
             .map_err(|error| DatasetError::Episode(format!("frame {frame}: {error}")))?;
@@ -159,10 +168,11 @@ impl EpisodeEncoder {
             return refuse("the images of the episode exceed 2 GiB; make shorter episodes".into());
         }
         self.png_lens.push(self.png.len() - before);
-        self.histogram.add(rgb);
+        self.histogram.add_image(rgb, self.spec.width, self.spec.height);
         self.states.extend_from_slice(state);
         self.actions.extend_from_slice(&action);
         self.labels.push(label.map(<[f32]>::to_vec));
+        self.notes.push(notes);
         Ok(())
     }
 
@@ -184,8 +194,8 @@ impl EpisodeEncoder {
             FeatureStatistics::of(frames, states, |row, c| f64::from(self.states[row * states + c])),
             FeatureStatistics::of(frames, ACTION_DIM, |row, c| f64::from(self.actions[row * ACTION_DIM + c])),
         ];
-        let Self { spec, png, png_lens, states, actions, labels, histogram: _ } = self;
-        Ok(EncodedEpisode { spec, task, origin, png, png_lens, states, actions, labels, statistics })
+        let Self { spec, png, png_lens, states, actions, labels, notes, histogram: _ } = self;
+        Ok(EncodedEpisode { spec, task, origin, png, png_lens, states, actions, labels, notes, statistics })
     }
 }
 
@@ -195,8 +205,8 @@ impl EpisodeEncoder {
 /// [`DatasetError::Episode`] when a length or a number is wrong, naming the frame.
 pub fn encode_episode(spec: &DatasetSpec, data: EpisodeData) -> Result<EncodedEpisode, DatasetError> {
     let mut encoder = EpisodeEncoder::new(spec);
-    for frame in &data.frames {
-        encoder.push(&frame.rgb, &frame.state, frame.action, frame.label.as_deref())?;
+    for frame in data.frames {
+        encoder.push(&frame.rgb, &frame.state, frame.action, frame.label.as_deref(), frame.notes)?;
     }
     encoder.finish(data.task, data.origin)
 }
@@ -214,6 +224,7 @@ fn check_numbers(frame: usize, what: &str, numbers: &[f32], expected: usize) -> 
 
 #[cfg(test)]
 pub(super) fn tiny_episode(spec: &DatasetSpec, frames: usize, seed: u64) -> EpisodeData {
+    use super::Actor;
     let frame = |i: usize| {
         let wave = |k: usize| ((seed as usize * 31 + i * 7 + k) as f32 * 0.37).sin();
         FrameData {
@@ -221,6 +232,11 @@ pub(super) fn tiny_episode(spec: &DatasetSpec, frames: usize, seed: u64) -> Epis
             state: (0..spec.state_names.len()).map(wave).collect(),
             action: [wave(10), wave(11), wave(12), wave(13)],
             label: i.is_multiple_of(2).then(|| (0..spec.label_len()).map(|k| wave(20 + k)).collect()),
+            notes: FrameNotes {
+                actor: Actor::ALL[i % 3],
+                phase: if i < 2 { "search" } else { "carry" }.into(),
+                privileged: (0..4 + i % 2).map(|k| wave(40 + k)).collect(),
+            },
         }
     };
     EpisodeData {

@@ -9,6 +9,7 @@ use super::{DatasetError, EpisodeOrigin};
 use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int64Array, ListArray, StringArray, UInt32Array, UInt64Array};
 use arrow_buffer::OffsetBuffer;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use std::sync::Arc;
 const ROWS_PER_GROUP: usize = 64;
 
 /// What is known of an episode once its frames are written.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct EpisodeRow {
     pub place: Place,
     pub frames: usize,
@@ -64,7 +65,7 @@ impl EpisodeTable {
     pub fn close(mut self) -> Result<(), DatasetError> {
         self.flush()?;
         self.meta.close()?;
-        self.origins.close()
+        self.origins.close().map(drop)
     }
 
     fn flush(&mut self) -> Result<(), DatasetError> {

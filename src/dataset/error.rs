@@ -11,6 +11,14 @@ pub enum DatasetError {
     /// The folder a new dataset should get is taken.
     #[error("{} exists already; choose another folder or remove it", .0.display())]
     Exists(PathBuf),
+    /// The folder holds a dataset, finished or begun, that is made from something else.
+    #[error("{} holds data made from something else ({differences}); choose another folder or remove it", .path.display())]
+    Different {
+        /// The folder.
+        path: PathBuf,
+        /// What differs, by name.
+        differences: String,
+    },
     /// Another process holds the unfinished folder of the same dataset.
     #[error("{} is being written by another process; wait for it or choose another folder", .0.display())]
     Busy(PathBuf),
@@ -32,6 +40,9 @@ pub enum DatasetError {
         /// What the system said.
         source: io::Error,
     },
+    /// Video cannot be read or written here.
+    #[error("{} is video, and ffmpeg is not installed; install it (Debian, Ubuntu: apt-get install ffmpeg; macOS: brew install ffmpeg) or use a dataset of images", .0.display())]
+    NoFfmpeg(PathBuf),
     /// A parquet file is truncated, damaged or of an unknown kind.
     #[error("{} cannot be read or written as parquet: {source}", .path.display())]
     Parquet {

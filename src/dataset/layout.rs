@@ -4,10 +4,12 @@
 //! meta/info.json  meta/stats.json  meta/tasks.parquet
 //! meta/episodes/chunk-000/file-000.parquet
 //! data/chunk-000/file-000.parquet …
-//! ralphton/provenance.json  ralphton/episodes.parquet  ralphton/frames.parquet
+//! ralphton/provenance.json  ralphton/episodes.parquet
+//! ralphton/frames/chunk-000/file-000.parquet …
 //! ```
 
 use super::DatasetError;
+use serde::{Deserialize, Serialize};
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -18,14 +20,17 @@ pub(super) const TASKS: &str = "meta/tasks.parquet";
 pub(super) const EPISODES: &str = "meta/episodes/chunk-000/file-000.parquet";
 pub(super) const PROVENANCE: &str = "ralphton/provenance.json";
 pub(super) const ORIGINS: &str = "ralphton/episodes.parquet";
-pub(super) const LABELS: &str = "ralphton/frames.parquet";
+/// Folder of the side table of frames; its files have the numbers of the data files.
+pub(super) const SIDE: &str = "ralphton/frames";
+/// What is written when all frames are.
+pub(super) const MADE_AT_THE_END: [&str; 6] = [INFO, STATS, TASKS, EPISODES, PROVENANCE, ORIGINS];
 /// Locked by the process that writes the folder; gone from finished datasets.
 const LOCK: &str = "writing.lock";
 /// Files listed of one folder at most: LeRobot's own bound is 1000 a chunk folder.
 const MAX_FILES: usize = 100_000;
 
 /// Chunk folder and file in it, LeRobot's way of numbering.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub(super) struct FileNumber {
     pub chunk: usize,
     pub file: usize,
@@ -44,6 +49,11 @@ impl FileNumber {
     /// The data file of this number.
     pub fn data_path(self) -> String {
         format!("data/chunk-{:03}/file-{:03}.parquet", self.chunk, self.file)
+    }
+
+    /// The file of the side table of frames.
+    pub fn side_path(self) -> String {
+        format!("{SIDE}/chunk-{:03}/file-{:03}.parquet", self.chunk, self.file)
     }
 }
 
@@ -94,35 +104,71 @@ pub(super) fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), DatasetError
     write().map_err(|error| DatasetError::io("write", path, bytes.len() as u64, error))
 }
 
-/// A folder beside the final one in which a dataset grows. Dropped unfinished, it is removed; after a
-/// crash it stays, and the next writer of the same dataset, finding its lock free, removes it.
+/// Removes a file, if there is one.
+pub(super) fn remove_if_there(path: &Path) -> Result<(), DatasetError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(DatasetError::io("remove", path, 0, error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// A folder beside the final one in which a dataset grows. Dropped unfinished, it is removed unless it should be kept;
+/// after a crash it stays, and the next writer of the same dataset, finding its lock free, goes on in it or clears it.
 #[derive(Debug)]
 pub(super) struct Building {
     target: PathBuf,
     dir: PathBuf,
     lock: Option<File>,
+    /// Whether what is complete stays when this is dropped unfinished.
+    pub keep: bool,
 }
 
 impl Building {
-    /// Makes `<target>.tmp-writing`.
+    /// Takes `<target>.tmp-writing`: as a killed writer left it, or new.
     ///
     /// # Errors
     /// [`DatasetError::Exists`] when `target` is there, [`DatasetError::Busy`] when another process writes it.
-    pub fn begin(target: &Path) -> Result<Self, DatasetError> {
+    pub fn take(target: &Path) -> Result<Self, DatasetError> {
         if fs::symlink_metadata(target).is_ok() {
             return Err(DatasetError::Exists(target.to_path_buf()));
         }
-        let Some(name) = target.file_name() else {
-            return Err(DatasetError::malformed(target, "this is not the name of a folder"));
-        };
-        let mut name = name.to_owned();
-        name.push(".tmp-writing");
-        let dir = target.with_file_name(name);
-        remove_abandoned(&dir)?;
-        let created = fs::create_dir_all(&dir).and_then(|()| File::create(dir.join(LOCK)));
-        let lock = created.map_err(|error| DatasetError::io("create", &dir, 0, error))?;
-        lock.lock().map_err(|error| DatasetError::io("lock", &dir, 0, error))?;
-        Ok(Self { target: target.to_path_buf(), dir, lock: Some(lock) })
+        let dir = unfinished(target)?;
+        let failed = |error| DatasetError::io("create", &dir, 0, error);
+        fs::create_dir_all(&dir).map_err(failed)?;
+        let lock = File::options().create(true).append(true).open(dir.join(LOCK)).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { target: target.to_path_buf(), dir, lock: Some(lock), keep: false }),
+            Err(TryLockError::WouldBlock) => Err(DatasetError::Busy(dir)),
+            Err(TryLockError::Error(error)) => Err(DatasetError::io("lock", &dir, 0, error)),
+        }
+    }
+
+    /// Removes all that lies in the folder.
+    pub fn clear(&self) -> Result<(), DatasetError> {
+        for path in list(&self.dir)? {
+            let removed = if path.is_dir() {
+                fs::remove_dir_all(&path)
+            } else if path.file_name().is_some_and(|name| name == LOCK) {
+                Ok(())
+            } else {
+                fs::remove_file(&path)
+            };
+            removed.map_err(|error| DatasetError::io("clear away", &path, 0, error))?;
+        }
+        Ok(())
+    }
+
+    /// Removes the files of frames numbered after `last`, which nobody completed.
+    pub fn clear_after(&self, last: FileNumber) -> Result<(), DatasetError> {
+        for (folder, path_of) in
+            [("data", FileNumber::data_path as fn(FileNumber) -> String), (SIDE, FileNumber::side_path)]
+        {
+            let last = self.dir.join(path_of(last));
+            for path in parquet_files(&self.dir, folder)?.into_iter().filter(|path| *path > last) {
+                fs::remove_file(&path).map_err(|error| DatasetError::io("clear away", &path, 0, error))?;
+            }
+        }
+        Ok(())
     }
 
     /// The folder in which to write.
@@ -134,6 +180,11 @@ impl Building {
     pub fn folder(&self, relative: &str) -> Result<(), DatasetError> {
         let path = self.dir.join(relative);
         fs::create_dir_all(&path).map_err(|error| DatasetError::io("create", &path, 0, error))
+    }
+
+    /// Removes a file inside.
+    pub fn remove(&self, relative: &str) -> Result<(), DatasetError> {
+        remove_if_there(&self.dir.join(relative))
     }
 
     /// Gives the folder its final name; before that everything in it is on the disk.
@@ -157,24 +208,24 @@ impl Building {
 
 impl Drop for Building {
     fn drop(&mut self) {
-        if self.lock.take().is_some() {
+        if self.lock.take().is_some() && !self.keep {
             // Best effort: what stays behind is removed by the next writer of this dataset.
             let _ = fs::remove_dir_all(&self.dir);
         }
     }
 }
 
-fn remove_abandoned(dir: &Path) -> Result<(), DatasetError> {
-    let failed = |error| DatasetError::io("clear away", dir, 0, error);
-    match File::open(dir.join(LOCK)) {
-        Ok(lock) => match lock.try_lock() {
-            Ok(()) => fs::remove_dir_all(dir).map_err(failed),
-            Err(TryLockError::WouldBlock) => Err(DatasetError::Busy(dir.to_path_buf())),
-            Err(TryLockError::Error(error)) => Err(failed(error)),
-        },
-        Err(_) if dir.is_dir() => fs::remove_dir_all(dir).map_err(failed),
-        Err(_) => Ok(()),
-    }
+/// The folder in which the dataset `target` grows.
+///
+/// # Errors
+/// `target` does not end in a name.
+pub(super) fn unfinished(target: &Path) -> Result<PathBuf, DatasetError> {
+    let Some(name) = target.file_name() else {
+        return Err(DatasetError::malformed(target, "this is not the name of a folder"));
+    };
+    let mut name = name.to_owned();
+    name.push(".tmp-writing");
+    Ok(target.with_file_name(name))
 }
 
 fn sync_folders(dir: &Path) -> Result<(), DatasetError> {
@@ -192,23 +243,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_abandoned_folder_is_cleared_and_a_living_one_respected() {
+    fn an_abandoned_folder_is_taken_over_and_a_living_one_respected() {
         let root = tempfile::tempdir().unwrap();
         let target = root.path().join("set");
-        let building = Building::begin(&target).unwrap();
-        assert!(matches!(Building::begin(&target), Err(DatasetError::Busy(_))));
+        let mut building = Building::take(&target).unwrap();
+        assert!(matches!(Building::take(&target), Err(DatasetError::Busy(_))));
         fs::write(building.dir().join("half.parquet"), b"half").unwrap();
-        // What a killed process leaves: the folder, with nobody holding its lock.
-        let dir = building.dir().to_path_buf();
-        let copy = root.path().join("copy");
-        fs::rename(&dir, &copy).unwrap();
+        building.folder("data/chunk-000").unwrap();
+        building.keep = true;
         drop(building);
-        fs::rename(&copy, &dir).unwrap();
-        let again = Building::begin(&target).unwrap();
-        assert!(!dir.join("half.parquet").exists());
+        let again = Building::take(&target).unwrap();
+        let dir = again.dir().to_path_buf();
+        assert!(dir.join("half.parquet").exists());
+        again.clear().unwrap();
+        assert!(!dir.join("half.parquet").exists() && !dir.join("data").exists());
         assert_eq!(again.finish().unwrap(), target);
         assert!(target.is_dir() && !dir.exists() && !target.join(LOCK).exists());
-        assert!(matches!(Building::begin(&target), Err(DatasetError::Exists(_))));
+        assert!(matches!(Building::take(&target), Err(DatasetError::Exists(_))));
     }
 
     #[test]

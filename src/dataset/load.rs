@@ -4,11 +4,11 @@
 //! the images are decoded on all cores, each row group straight into its own part of the one image
 //! array, so that the result does not depend on which thread was faster.
 
-use super::png_image::decode_png;
-use super::reader::{Frames, Labels, Opened};
+use super::image_file::decode_image;
+use super::reader::{Frames, Labels, Opened, image_files};
+use super::videos::VideoCamera;
 use super::{ACTION_DIM, DatasetError, TrainingSet};
-use arrow_array::{Array, BinaryArray, StructArray};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
@@ -164,6 +164,13 @@ fn plan<'a>(opened: &'a [Opened], wanted: &'a [Vec<usize>], mut images: &'a mut 
     let mut work = Vec::new();
     for (dataset, mut wanted) in opened.iter().zip(wanted.iter().map(Vec::as_slice)) {
         let image_len = dataset.height * dataset.width * 3;
+        if dataset.video {
+            // A video is decoded from its beginning: one piece of work.
+            let (pixels, rest) = images.split_at_mut(wanted.len() * image_len);
+            work.push(Work { dataset, file: 0, group: 0, first_frame: 0, wanted, pixels });
+            images = rest;
+            continue;
+        }
         let mut first_frame = 0;
         for (file, source) in dataset.data.iter().enumerate() {
             for (group, rows) in source.group_rows().into_iter().enumerate() {
@@ -183,32 +190,22 @@ fn plan<'a>(opened: &'a [Opened], wanted: &'a [Vec<usize>], mut images: &'a mut 
 impl Work<'_> {
     fn run(self) -> Result<(), DatasetError> {
         let (width, height) = (self.dataset.width, self.dataset.height);
+        if self.dataset.video {
+            let Opened { dir, camera, info, .. } = self.dataset;
+            return VideoCamera::open(dir, camera, (width, height), info.fps)?.read(self.wanted, self.pixels);
+        }
         let source = &self.dataset.data[self.file];
         let mut slots = self.wanted.iter().zip(self.pixels.chunks_exact_mut(width * height * 3)).peekable();
         let mut first = self.first_frame;
         for batch in source.read(&[&self.dataset.camera], Some(self.group))? {
             let batch = batch?;
-            let bytes = png_column(&batch, &self.dataset.camera, &source.path)?;
+            let files = image_files(&batch, &self.dataset.camera, &source.path)?;
             while let Some((frame, pixels)) = slots.next_if(|(frame, _)| **frame < first + batch.num_rows()) {
-                decode_png(bytes.value(frame - first), width, height, pixels)
+                decode_image(files.file(frame - first), width, height, pixels)
                     .map_err(|problem| DatasetError::malformed(&source.path, format!("frame {frame}: {problem}")))?;
             }
             first += batch.num_rows();
         }
         Ok(())
     }
-}
-
-/// The PNG bytes of a batch of frames.
-pub(super) fn png_column<'a>(
-    batch: &'a arrow_array::RecordBatch,
-    camera: &str,
-    path: &Path,
-) -> Result<&'a BinaryArray, DatasetError> {
-    let images = batch.column_by_name(camera).and_then(|column| column.as_any().downcast_ref::<StructArray>());
-    let bytes = images.and_then(|images| images.column_by_name("bytes"));
-    let bytes = bytes.and_then(|bytes| bytes.as_any().downcast_ref::<BinaryArray>());
-    bytes
-        .filter(|bytes| bytes.null_count() == 0)
-        .ok_or_else(|| DatasetError::malformed(path, format!("column {camera:?} does not hold the images themselves")))
 }

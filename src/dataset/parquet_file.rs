@@ -58,10 +58,11 @@ impl ParquetFile {
         self.writer.bytes_written() as u64
     }
 
-    /// Ends the file and brings it to the disk.
-    pub fn close(self) -> Result<(), DatasetError> {
+    /// Ends the file and brings it to the disk; tells its bytes.
+    pub fn close(self) -> Result<u64, DatasetError> {
         let file = self.writer.into_inner().map_err(|error| DatasetError::parquet(&self.path, 0, error))?;
-        file.sync_all().map_err(|error| DatasetError::io("write", &self.path, 0, error))
+        let synced = file.sync_all().and_then(|()| file.metadata());
+        synced.map(|meta| meta.len()).map_err(|error| DatasetError::io("write", &self.path, 0, error))
     }
 }
 
@@ -99,7 +100,7 @@ impl ParquetSource {
 
     /// Rows of the whole file.
     pub fn rows(&self) -> usize {
-        self.group_rows().iter().sum()
+        self.group_rows().into_iter().fold(0, usize::saturating_add)
     }
 
     /// Reads `columns` (top-level names, given in any order, found in file order) of one row group or of all.

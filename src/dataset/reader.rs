@@ -1,13 +1,14 @@
 //! A dataset opened for reading: its declared shape, its files, and the small columns of all its frames.
 
-use super::columns::float_list;
 use super::layout;
+use super::lenient::{ImageBytes, integers, numbers};
 use super::parquet_file::ParquetSource;
+use super::side_table::SideTable;
 use super::spec::{ACTION, Info, STATE};
 use super::{ACTION_DIM, DatasetError};
-use arrow_array::{Array, BooleanArray, FixedSizeListArray, Float32Array, Int64Array, RecordBatch};
-use arrow_schema::DataType;
+use arrow_array::{Array, RecordBatch};
 use serde::de::DeserializeOwned;
+use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -20,6 +21,8 @@ pub(super) struct Opened {
     pub dir: PathBuf,
     pub info: Info,
     pub camera: String,
+    /// Whether the camera is stored as video.
+    pub video: bool,
     pub height: usize,
     pub width: usize,
     pub state_dim: usize,
@@ -55,12 +58,10 @@ impl Opened {
         let [(camera, feature)] = cameras.as_slice() else {
             return refuse(format!("{} cameras declared; training takes exactly one", cameras.len()));
         };
-        if feature.dtype != "image" {
-            return refuse(format!("{camera} is stored as video; export the dataset with images to train on it"));
-        }
-        let &[height, width, 3] = feature.shape.as_slice() else {
+        let Some((height, width)) = feature.image_size() else {
             return refuse(format!("{camera} has the shape {:?}; [height, width, 3] is needed", feature.shape));
         };
+        let video = feature.dtype == "video";
         let Some(state_dim) = info.features.get(STATE).map(super::spec::Feature::channels) else {
             return refuse(format!("feature {STATE:?} is missing"));
         };
@@ -72,8 +73,8 @@ impl Opened {
         let files = layout::parquet_files(dir, "data")?;
         let data = files.iter().map(|path| ParquetSource::open(path)).collect::<Result<Vec<_>, _>>()?;
         let (camera, total) = (camera.clone(), info.total_frames);
-        let opened = Self { dir: dir.to_path_buf(), info, camera, height, width, state_dim, data };
-        let rows: usize = opened.data.iter().map(ParquetSource::rows).sum();
+        let opened = Self { dir: dir.to_path_buf(), info, camera, video, height, width, state_dim, data };
+        let rows = opened.data.iter().map(ParquetSource::rows).fold(0, usize::saturating_add);
         if rows != total {
             return Err(DatasetError::malformed(
                 &dir.join("data"),
@@ -89,14 +90,14 @@ impl Opened {
         for source in &self.data {
             for batch in source.read(&[STATE, ACTION, "episode_index", "index"], None)? {
                 let batch = batch?;
-                frames.states.extend_from_slice(floats(&batch, STATE, self.state_dim, &source.path)?);
-                frames.actions.extend_from_slice(floats(&batch, ACTION, ACTION_DIM, &source.path)?);
+                frames.states.extend_from_slice(&floats(&batch, STATE, self.state_dim, &source.path)?);
+                frames.actions.extend_from_slice(&floats(&batch, ACTION, ACTION_DIM, &source.path)?);
                 let indices = int64s(&batch, "index", &source.path)?;
                 let expected = i64::try_from(frames.episodes.len()).unwrap_or(i64::MAX);
                 if let Some((found, due)) = indices.iter().zip(expected..).find(|(found, due)| *found != due) {
                     return Err(DatasetError::malformed(&source.path, format!("index {found} where {due} is due")));
                 }
-                frames.episodes.extend_from_slice(int64s(&batch, "episode_index", &source.path)?);
+                frames.episodes.extend_from_slice(&int64s(&batch, "episode_index", &source.path)?);
             }
         }
         Ok(frames)
@@ -104,7 +105,7 @@ impl Opened {
 
     /// Reads the labels of the side table; a dataset from elsewhere has none.
     pub fn labels(&self) -> Result<Labels, DatasetError> {
-        if self.dir.join(layout::LABELS).exists() {
+        if self.dir.join(layout::SIDE).exists() {
             read_labels(&self.dir, self.info.total_frames)
         } else {
             Ok(Labels::default())
@@ -112,56 +113,21 @@ impl Opened {
     }
 }
 
-/// Reads the side table of labels of a dataset of `total` frames.
-pub(super) fn read_labels(dir: &Path, total: usize) -> Result<Labels, DatasetError> {
-    let path = dir.join(layout::LABELS);
-    let source = ParquetSource::open(&path)?;
-    let len = label_len(&source)?;
-    let mut labels = Labels { chunk: len / ACTION_DIM, ..Labels::default() };
-    let mut row = 0;
-    for batch in source.read(&["index", "labelled", "label"], None)? {
-        let batch = batch?;
-        let flags = column::<BooleanArray>(&batch, "labelled", &path)?;
-        let indices = int64s(&batch, "index", &path)?;
-        let lists = batch.column_by_name("label").map(|column| column.as_any());
-        let Some(lists) = lists.and_then(|any| any.downcast_ref::<FixedSizeListArray>()) else {
-            return Err(DatasetError::malformed(&path, "column \"label\" is not a list of fixed size"));
-        };
-        for (at, &index) in indices.iter().enumerate() {
-            if usize::try_from(index) != Ok(row) {
-                return Err(DatasetError::malformed(&path, format!("index {index} where {row} is due")));
-            }
-            if flags.value(at) {
-                let values = lists.value(at);
-                let numbers = values.as_any().downcast_ref::<Float32Array>();
-                let Some(numbers) = numbers.filter(|_| lists.is_valid(at)) else {
-                    return Err(DatasetError::malformed(&path, format!("frame {row} is labelled without a label")));
-                };
-                labels.numbers.extend_from_slice(numbers.values());
-                labels.frames.push(row);
-            }
-            row += 1;
+/// Reads the labels in the side table of a dataset of `total` frames.
+fn read_labels(dir: &Path, total: usize) -> Result<Labels, DatasetError> {
+    let table = SideTable::open(dir)?;
+    let mut labels = Labels { chunk: table.chunk, ..Labels::default() };
+    let rows = table.each(&mut |frame| {
+        if let Some(label) = frame.label {
+            labels.numbers.extend_from_slice(label);
+            labels.frames.push(frame.index);
         }
-    }
-    if row != total {
-        return Err(DatasetError::malformed(&path, format!("{row} rows where the dataset has {total} frames")));
+    })?;
+    if rows != total {
+        let problem = format!("{rows} rows where the dataset has {total} frames");
+        return Err(DatasetError::malformed(&table.path(), problem));
     }
     Ok(labels)
-}
-
-/// Numbers in a label of the side table.
-fn label_len(source: &ParquetSource) -> Result<usize, DatasetError> {
-    let refuse = |problem: String| Err(DatasetError::malformed(&source.path, problem));
-    let Ok(field) = source.schema().field_with_name("label") else {
-        return refuse("column \"label\" is missing".into());
-    };
-    let DataType::FixedSizeList(_, len) = field.data_type() else {
-        return refuse(format!("labels of type {}, not lists of fixed size", field.data_type()));
-    };
-    match usize::try_from(*len) {
-        Ok(len) if len > 0 && len.is_multiple_of(ACTION_DIM) => Ok(len),
-        _ => refuse(format!("labels of {len} numbers, not a multiple of {ACTION_DIM}")),
-    }
 }
 
 /// Reads `meta/info.json` and refuses other format versions.
@@ -191,14 +157,27 @@ pub(super) fn floats<'a>(
     name: &str,
     len: usize,
     path: &Path,
-) -> Result<&'a [f32], DatasetError> {
-    let numbers = batch.column_by_name(name).and_then(|column| float_list(column.as_ref(), len));
-    numbers.ok_or_else(|| DatasetError::malformed(path, format!("column {name:?} is not {len} float32 numbers a row")))
+) -> Result<Cow<'a, [f32]>, DatasetError> {
+    let found = batch.column_by_name(name).and_then(|column| numbers(column.as_ref(), len));
+    found.ok_or_else(|| {
+        DatasetError::malformed(path, format!("column {name:?} is not {len} numbers a row without gaps"))
+    })
 }
 
 /// A column of whole numbers without gaps.
-pub(super) fn int64s<'a>(batch: &'a RecordBatch, name: &str, path: &Path) -> Result<&'a [i64], DatasetError> {
-    column::<Int64Array>(batch, name, path).map(|column| column.values().as_ref())
+pub(super) fn int64s<'a>(batch: &'a RecordBatch, name: &str, path: &Path) -> Result<Cow<'a, [i64]>, DatasetError> {
+    let found = batch.column_by_name(name).and_then(|column| integers(column.as_ref()));
+    found.ok_or_else(|| DatasetError::malformed(path, format!("column {name:?} is not whole numbers without gaps")))
+}
+
+/// The image files of a batch of frames.
+pub(super) fn image_files<'a>(
+    batch: &'a RecordBatch,
+    camera: &str,
+    path: &Path,
+) -> Result<ImageBytes<'a>, DatasetError> {
+    let found = batch.column_by_name(camera).and_then(|column| ImageBytes::of(column.as_ref()));
+    found.ok_or_else(|| DatasetError::malformed(path, format!("column {camera:?} does not hold the images themselves")))
 }
 
 /// A column of a known arrow type without gaps.

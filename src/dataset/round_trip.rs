@@ -8,8 +8,10 @@ use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+const SIDE_FILE: &str = "ralphton/frames/chunk-000/file-000.parquet";
+
 fn write(dir: &Path, spec: &DatasetSpec, lengths: &[usize], labels: bool) -> DatasetSummary {
-    let mut writer = DatasetWriter::create(dir, spec.clone(), json!({"config": "test"})).unwrap();
+    let mut writer = DatasetWriter::create(dir, spec.clone(), &json!({"config": "test"})).unwrap();
     for (seed, &frames) in (0..).zip(lengths) {
         let mut data = tiny_episode(spec, frames, seed);
         if !labels {
@@ -17,7 +19,7 @@ fn write(dir: &Path, spec: &DatasetSpec, lengths: &[usize], labels: bool) -> Dat
         }
         writer.append(encode_episode(spec, data).unwrap()).unwrap();
     }
-    writer.finish().unwrap()
+    writer.finish(json!({"episodes": lengths.len()})).unwrap()
 }
 
 fn dataset(lengths: &[usize], labels: bool) -> (tempfile::TempDir, PathBuf) {
@@ -132,7 +134,7 @@ fn write_unlabelled_twin(dir: &Path) -> PathBuf {
 fn the_same_episodes_give_the_same_bytes() {
     let (_a, first) = dataset(&[5, 4], true);
     let (_b, second) = dataset(&[5, 4], true);
-    for file in [layout::INFO, layout::STATS, layout::TASKS, layout::EPISODES, layout::LABELS, layout::ORIGINS] {
+    for file in [layout::INFO, layout::STATS, layout::TASKS, layout::EPISODES, SIDE_FILE, layout::ORIGINS] {
         assert_eq!(fs::read(first.join(file)).unwrap(), fs::read(second.join(file)).unwrap(), "{file}");
     }
     let data = layout::FileNumber::default().data_path();
@@ -142,7 +144,7 @@ fn the_same_episodes_give_the_same_bytes() {
 #[test]
 fn an_existing_folder_is_refused_untouched() {
     let (_root, dir) = dataset(&[3], true);
-    let error = DatasetWriter::create(&dir, tiny_spec(), Value::Null).err().unwrap();
+    let error = DatasetWriter::create(&dir, tiny_spec(), &Value::Null).err().unwrap();
     assert!(matches!(error, DatasetError::Exists(_)), "{error}");
     assert_eq!(lines(&dir), "");
 }
@@ -152,30 +154,31 @@ fn an_unfinished_dataset_never_carries_the_name() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("set");
     let spec = tiny_spec();
-    let mut writer = DatasetWriter::create(&dir, spec.clone(), Value::Null).unwrap();
+    let mut writer = DatasetWriter::create(&dir, spec.clone(), &Value::Null).unwrap();
     writer.append(encode_episode(&spec, tiny_episode(&spec, 3, 0)).unwrap()).unwrap();
     assert!(!dir.exists());
     drop(writer);
     assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0, "nothing is left behind");
-    let empty = DatasetWriter::create(&dir, spec, Value::Null).unwrap();
-    assert!(empty.finish().unwrap_err().to_string().contains("needs at least one"));
+    let empty = DatasetWriter::create(&dir, spec, &Value::Null).unwrap();
+    assert!(empty.finish(Value::Null).unwrap_err().to_string().contains("needs at least one"));
     assert!(!dir.exists());
 }
 
 #[test]
 fn truncated_and_missing_files_are_found() {
-    for file in [layout::TASKS, layout::EPISODES, layout::LABELS, layout::ORIGINS, "data/chunk-000/file-000.parquet"] {
+    for file in [layout::TASKS, layout::EPISODES, SIDE_FILE, layout::ORIGINS, "data/chunk-000/file-000.parquet"] {
         let (_root, dir) = dataset(&[5, 4], true);
         let path = dir.join(file);
         let bytes = fs::read(&path).unwrap();
         fs::write(&path, &bytes[..bytes.len() - 20]).unwrap();
         assert!(lines(&dir).contains(&format!("{file}: truncated or damaged parquet")), "{file}: {}", lines(&dir));
     }
-    for file in [layout::INFO, layout::STATS, layout::TASKS, layout::LABELS, layout::PROVENANCE] {
+    for file in [layout::INFO, layout::STATS, layout::TASKS, SIDE_FILE, layout::PROVENANCE] {
         let (_root, dir) = dataset(&[5, 4], true);
         fs::remove_file(dir.join(file)).unwrap();
         let found = lines(&dir);
-        assert!(found.contains(file) && found.contains("No such file"), "{file}: {found}");
+        let named = found.contains("No such file") || found.contains("no parquet file in it");
+        assert!(found.contains(file.trim_end_matches("/chunk-000/file-000.parquet")) && named, "{file}: {found}");
     }
     let (_root, dir) = dataset(&[5, 4], true);
     fs::remove_dir_all(dir.join("data")).unwrap();
@@ -216,7 +219,7 @@ fn a_damaged_image_is_named_by_frame() {
     let at = bytes.windows(4).enumerate().filter(|(_, window)| window == b"IDAT").nth(7).unwrap().0;
     bytes[at + 12] ^= 0x55;
     fs::write(&path, &bytes).unwrap();
-    assert!(lines(&dir).contains("frame 7: damaged PNG"), "{}", lines(&dir));
+    assert!(lines(&dir).contains("frame 7: observation.images.ego: damaged PNG"), "{}", lines(&dir));
     let error = load_training_set(&[dir], 3, None).unwrap_err().to_string();
     assert!(error.contains("frame 7"), "{error}");
 }

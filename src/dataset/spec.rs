@@ -16,6 +16,8 @@ pub(super) const STATE: &str = "observation.state";
 pub(super) const ACTION: &str = "action";
 /// The scalar features LeRobot adds to every dataset, in its order; the first is float32, the others int64.
 pub(super) const DEFAULTS: [&str; 5] = ["timestamp", "frame_index", "episode_index", "index", "task_index"];
+/// Sides an image may have.
+const SIDES_PX: std::ops::RangeInclusive<usize> = 1..=4096;
 /// Data files of one chunk folder.
 pub(super) const FILES_PER_CHUNK: usize = 1000;
 /// A new data file begins when this many megabytes are reached.
@@ -66,7 +68,7 @@ impl DatasetSpec {
         if !camera_ok || self.camera.contains('/') {
             return refuse(format!("camera {:?} must be \"observation.images.<name>\" without a slash", self.camera));
         }
-        if !(1..=4096).contains(&self.height) || !(1..=4096).contains(&self.width) {
+        if !SIDES_PX.contains(&self.height) || !SIDES_PX.contains(&self.width) {
             return refuse(format!("images of {}×{} pixels; each side must be 1 to 4096", self.width, self.height));
         }
         if self.state_names.len() < 2 {
@@ -90,6 +92,7 @@ impl DatasetSpec {
                     dtype: "image".into(),
                     shape: vec![self.height, self.width, 3],
                     names: Some(serde_json::json!(["height", "width", "channels"])),
+                    info: None,
                 },
             ),
             (STATE.into(), Feature::vector(self.state_names.len(), names(&self.state_names))),
@@ -97,7 +100,7 @@ impl DatasetSpec {
         ];
         features.extend(DEFAULTS.iter().enumerate().map(|(index, key)| {
             let dtype = if index == 0 { "float32" } else { "int64" };
-            ((*key).to_owned(), Feature { dtype: dtype.into(), shape: vec![1], names: None })
+            ((*key).to_owned(), Feature { dtype: dtype.into(), shape: vec![1], names: None, info: None })
         }));
         Features(features)
     }
@@ -111,20 +114,35 @@ pub(super) struct Feature {
     /// A list of names, or something else in datasets from elsewhere.
     #[serde(default)]
     pub names: Option<serde_json::Value>,
+    /// Of a video: how it is encoded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub info: Option<serde_json::Value>,
 }
 
 impl Feature {
     fn vector(len: usize, names: Option<serde_json::Value>) -> Self {
-        Self { dtype: "float32".into(), shape: vec![len], names }
+        Self { dtype: "float32".into(), shape: vec![len], names, info: None }
     }
 
     pub fn is_image(&self) -> bool {
         self.dtype == "image" || self.dtype == "video"
     }
 
+    /// Height and width of an image; nothing when it has no three channels or a side that no camera has.
+    pub fn image_size(&self) -> Option<(usize, usize)> {
+        match *self.shape.as_slice() {
+            [height, width, 3] if SIDES_PX.contains(&height) && SIDES_PX.contains(&width) => Some((height, width)),
+            _ => None,
+        }
+    }
+
     /// Numbers a row has of this feature; an image counts by its channels, as its statistics do.
     pub fn channels(&self) -> usize {
-        if self.is_image() { self.shape.last().copied().unwrap_or(0) } else { self.shape.iter().product() }
+        if self.is_image() {
+            self.shape.last().copied().unwrap_or(0)
+        } else {
+            self.shape.iter().copied().fold(1, usize::saturating_mul)
+        }
     }
 }
 

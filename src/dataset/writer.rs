@@ -1,22 +1,23 @@
 //! Appends encoded episodes to a dataset that appears under its name only when it is complete.
 //!
-//! Every episode goes to disk as it arrives, one row group each; what stays in memory are the task
-//! texts, the running statistics and a few dozen episode rows. One writer, fed by many encoders.
+//! Every episode goes to disk as it arrives, one row group each; what stays in memory are the task texts. The
+//! [journal](super::journal) keeps the rest, so that a killed writer is followed by one that goes on, and ends with the
+//! same bytes. One writer, fed by many encoders.
 
-use super::columns::{self, Place};
+use super::columns::Place;
 use super::episode_table::{EpisodeRow, EpisodeTable};
 use super::feature_statistics::FeatureStatistics;
-use super::layout::{self, Building, FileNumber};
+use super::frame_files::FrameFiles;
+use super::identity::{self, Provenance};
+use super::journal::{Closed, Journal, Left};
+use super::layout::{self, Building};
 use super::parquet_file::ParquetFile;
-use super::spec::{DATA_FILE_MB, FILES_PER_CHUNK, Info};
+use super::spec::Info;
 use super::summary::{DatasetSummary, summary};
-use super::{DatasetError, DatasetSpec, EncodedEpisode};
-use arrow_schema::SchemaRef;
-use parquet::schema::types::ColumnPath;
-use serde_json::{Map, Value, json};
+use super::{DatasetError, DatasetSpec, EncodedEpisode, columns};
+use serde_json::{Map, Value};
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 /// Different task texts a dataset may have.
 const MAX_TASKS: usize = 10_000;
@@ -24,56 +25,89 @@ const MAX_TASKS: usize = 10_000;
 /// A dataset being written.
 pub struct DatasetWriter {
     spec: DatasetSpec,
-    provenance: Value,
-    data: DataFiles,
-    labels: ParquetFile,
-    label_schema: SchemaRef,
-    label_path: PathBuf,
-    episodes: EpisodeTable,
+    /// What the bytes follow from.
+    made_from: Value,
+    files: FrameFiles,
+    journal: Journal,
     tasks: Vec<String>,
     task_numbers: HashMap<String, usize>,
-    statistics: Vec<FeatureStatistics>,
     episode_count: usize,
     frame_count: usize,
+    progress: Value,
     // Dropped last, after the files in the folder.
     building: Building,
 }
 
 impl DatasetWriter {
-    /// Begins a dataset that will be called `dir`; until [`finish`](Self::finish) it grows in `dir.tmp-writing`.
-    /// `provenance` says what made it: configuration, seeds, versions of simulator and physics.
+    /// Begins a dataset that will be called `dir`, or goes on with the same one where a killed writer left it; until
+    /// [`finish`](Self::finish) it grows in `dir.tmp-writing`. `provenance` says what it is made from: configuration,
+    /// seeds, versions of simulator and physics.
     ///
     /// # Errors
-    /// [`DatasetError::Exists`] when `dir` is there already, [`DatasetError::Busy`] when another process
-    /// writes it, [`DatasetError::Spec`] for an impossible shape, or what the system refuses.
-    pub fn create(dir: &Path, spec: DatasetSpec, provenance: Value) -> Result<Self, DatasetError> {
+    /// [`DatasetError::Exists`] when `dir` is there already, [`DatasetError::Busy`] when another process writes it,
+    /// [`DatasetError::Different`] when another dataset was begun there, [`DatasetError::Spec`] for an impossible shape,
+    /// or what the system refuses.
+    pub fn create(dir: &Path, spec: DatasetSpec, provenance: &Value) -> Result<Self, DatasetError> {
         spec.validate()?;
-        let building = Building::begin(dir)?;
-        for folder in ["meta/episodes/chunk-000", "data", "ralphton"] {
+        let made_from = identity::identity(&spec, provenance);
+        let mut building = Building::take(dir)?;
+        let left = Left::read(building.dir());
+        if let Some(left) = &left {
+            building.keep = true;
+            identity::check_same(building.dir(), &left.identity, &made_from)?;
+            building.keep = false;
+        }
+        match left.as_ref().and_then(|left| left.closed.as_ref().map(|closed| (left, closed))) {
+            Some((left, closed)) => Self::go_on(building, spec, made_from, left, closed),
+            None => Self::begin(building, spec, made_from),
+        }
+    }
+
+    fn begin(building: Building, spec: DatasetSpec, made_from: Value) -> Result<Self, DatasetError> {
+        building.clear()?;
+        for folder in ["meta/episodes/chunk-000", "data", layout::SIDE] {
             building.folder(folder)?;
         }
-        let label_path = building.dir().join(layout::LABELS);
-        let label_schema = columns::label_schema(&spec);
-        let episodes =
-            EpisodeTable::create(&spec, building.dir().join(layout::EPISODES), building.dir().join(layout::ORIGINS))?;
         Ok(Self {
-            data: DataFiles::new(building.dir(), &spec),
-            labels: ParquetFile::create(label_path.clone(), Arc::clone(&label_schema), None)?,
-            label_schema,
-            label_path,
-            episodes,
+            files: FrameFiles::new(building.dir(), &spec),
+            journal: Journal::begin(building.dir(), &made_from)?,
             tasks: Vec::new(),
             task_numbers: HashMap::new(),
-            statistics: Vec::new(),
             episode_count: 0,
             frame_count: 0,
+            progress: Value::Null,
             spec,
-            provenance,
+            made_from,
             building,
         })
     }
 
-    /// Episodes appended so far.
+    fn go_on(
+        mut building: Building,
+        spec: DatasetSpec,
+        made_from: Value,
+        left: &Left,
+        closed: &Closed,
+    ) -> Result<Self, DatasetError> {
+        building.keep = true;
+        building.clear_after(closed.number)?;
+        let mut files = FrameFiles::new(building.dir(), &spec);
+        files.go_on_after(closed.number);
+        Ok(Self {
+            files,
+            journal: left.go_on(building.dir())?,
+            tasks: left.tasks.clone(),
+            task_numbers: left.tasks.iter().cloned().zip(0..).collect(),
+            episode_count: left.episodes,
+            frame_count: left.frames,
+            progress: closed.progress.clone(),
+            spec,
+            made_from,
+            building,
+        })
+    }
+
+    /// Episodes appended so far, also by the writer before this one.
     pub fn episodes(&self) -> usize {
         self.episode_count
     }
@@ -83,47 +117,70 @@ impl DatasetWriter {
         self.frame_count
     }
 
+    /// What the writer before this one had [noted](Self::note_progress) when its last complete episode was appended;
+    /// null at the beginning.
+    pub fn progress(&self) -> &Value {
+        &self.progress
+    }
+
+    /// Notes how far the maker is. It should be called after each episode, appended or not.
+    pub fn note_progress(&mut self, progress: Value) {
+        self.progress = progress;
+    }
+
     /// Appends an episode. The order of the calls is the order in the dataset.
     ///
     /// # Errors
-    /// [`DatasetError::Episode`] when it was encoded for another shape, or what the disk refuses; after
-    /// the latter the writer should be dropped.
+    /// [`DatasetError::Episode`] when it was encoded for another shape, or what the disk refuses. After the latter the
+    /// writer should be dropped; what is complete stays for the next one.
     pub fn append(&mut self, episode: EncodedEpisode) -> Result<(), DatasetError> {
         if episode.spec != self.spec {
             return Err(DatasetError::Episode("it was encoded for a dataset of another shape".into()));
         }
+        let appended = self.append_to_files(episode);
+        if appended.is_err() {
+            self.building.keep = self.files.any_closed();
+        }
+        appended
+    }
+
+    fn append_to_files(&mut self, episode: EncodedEpisode) -> Result<(), DatasetError> {
+        if self.files.are_full_for(&episode) {
+            self.close_files()?;
+        }
         let place =
             Place { episode: self.episode_count, first_frame: self.frame_count, task: self.task(&episode.task)? };
         let statistics = all_statistics(&episode, place);
-        let labels = columns::label_batch(&self.label_schema, &episode, place.first_frame, &self.label_path)?;
         let (frames, labelled) = (episode.frames(), episode.labelled_frames());
         let (task, origin) = (episode.task.clone(), episode.origin.clone());
-        let data = self.data.append(&self.building, episode, place)?;
-        self.labels.append(&labels)?;
-        if self.statistics.is_empty() {
-            self.statistics.clone_from(&statistics);
-        } else {
-            self.statistics.iter_mut().zip(&statistics).for_each(|(all, episode)| all.merge(episode));
-        }
-        self.episodes.push(EpisodeRow { place, frames, labelled, task, data, origin, statistics })?;
+        let data = self.files.append(&self.building, episode, place)?;
+        self.journal.episode(EpisodeRow { place, frames, labelled, task, data, origin, statistics })?;
         self.episode_count += 1;
         self.frame_count += frames;
         Ok(())
     }
 
-    /// Completes the dataset, brings it to the disk and gives it its name.
+    fn close_files(&mut self) -> Result<(), DatasetError> {
+        match self.files.close()? {
+            Some((number, bytes)) => self.journal.closed(Closed { number, bytes, progress: self.progress.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Completes the dataset, brings it to the disk and gives it its name. `result` is kept with the provenance: what
+    /// the maker wants to know when it finds the dataset again.
     ///
     /// # Errors
     /// [`DatasetError::Episode`] when nothing was appended, or what the disk refuses; nothing is left under
     /// the final name then.
-    pub fn finish(mut self) -> Result<DatasetSummary, DatasetError> {
+    pub fn finish(mut self, result: Value) -> Result<DatasetSummary, DatasetError> {
         if self.episode_count == 0 {
             return Err(DatasetError::Episode("a dataset needs at least one".into()));
         }
-        self.data.close()?;
-        self.labels.close()?;
-        self.episodes.close()?;
+        self.building.keep = self.files.any_closed();
+        self.close_files()?;
         let dir = self.building.dir();
+        let statistics = write_episode_tables(dir, &self.spec, self.journal)?;
         let tasks_path = dir.join(layout::TASKS);
         let tasks = columns::task_batch(&self.tasks, &tasks_path)?;
         let mut file = ParquetFile::create(tasks_path, tasks.schema(), None)?;
@@ -131,12 +188,13 @@ impl DatasetWriter {
         file.close()?;
         let features = self.spec.features();
         let stats: Map<String, Value> =
-            features.keys().map(str::to_owned).zip(self.statistics.iter().map(FeatureStatistics::to_json)).collect();
+            features.keys().map(str::to_owned).zip(statistics.iter().map(FeatureStatistics::to_json)).collect();
         write_json(&dir.join(layout::STATS), &stats)?;
-        let provenance = json!({ "label_chunk": self.spec.chunk, "provenance": self.provenance });
-        write_json(&dir.join(layout::PROVENANCE), &provenance)?;
+        let config_hash = identity::config_hash(&self.made_from);
+        write_json(&dir.join(layout::PROVENANCE), &Provenance { config_hash, made_from: self.made_from, result })?;
         let info = Info::new(&self.spec, self.episode_count, self.frame_count, self.tasks.len());
         write_json(&dir.join(layout::INFO), &info)?;
+        self.building.remove(super::journal::JOURNAL)?;
         summary(&self.building.finish()?)
     }
 
@@ -153,55 +211,30 @@ impl DatasetWriter {
     }
 }
 
-/// The data files, of which one at a time is open.
-struct DataFiles {
-    root: PathBuf,
-    schema: SchemaRef,
-    image_bytes: ColumnPath,
-    number: FileNumber,
-    open: Option<ParquetFile>,
-}
-
-impl DataFiles {
-    fn new(root: &Path, spec: &DatasetSpec) -> Self {
-        Self {
-            root: root.to_path_buf(),
-            schema: columns::data_schema(spec),
-            image_bytes: ColumnPath::new(vec![spec.camera.clone(), "bytes".into()]),
-            number: FileNumber::default(),
-            open: None,
+/// Makes both episode tables from the journal; tells the statistics over all episodes.
+fn write_episode_tables(
+    dir: &Path,
+    spec: &DatasetSpec,
+    journal: Journal,
+) -> Result<Vec<FeatureStatistics>, DatasetError> {
+    let (meta, origins) = (dir.join(layout::EPISODES), dir.join(layout::ORIGINS));
+    // A writer that was killed right here left some of these.
+    for file in layout::MADE_AT_THE_END {
+        layout::remove_if_there(&dir.join(file))?;
+    }
+    let mut table = EpisodeTable::create(spec, meta, origins)?;
+    let mut all: Vec<FeatureStatistics> = Vec::new();
+    for row in journal.close()? {
+        let row = row?;
+        if all.is_empty() {
+            all.clone_from(&row.statistics);
+        } else {
+            all.iter_mut().zip(&row.statistics).for_each(|(all, episode)| all.merge(episode));
         }
+        table.push(row)?;
     }
-
-    /// Writes the frames into the open file, or a new one when that would grow too large.
-    fn append(
-        &mut self,
-        building: &Building,
-        episode: EncodedEpisode,
-        place: Place,
-    ) -> Result<FileNumber, DatasetError> {
-        let grown = |file: &ParquetFile| file.bytes() + episode.bytes() as u64 > DATA_FILE_MB * 1024 * 1024;
-        if let Some(full) = self.open.take_if(|file| grown(file)) {
-            full.close()?;
-            self.number = self.number.next(FILES_PER_CHUNK);
-        }
-        let path = self.root.join(self.number.data_path());
-        let mut file = match self.open.take() {
-            Some(file) => file,
-            None => {
-                building.folder(&format!("data/chunk-{:03}", self.number.chunk))?;
-                ParquetFile::create(path.clone(), Arc::clone(&self.schema), Some(self.image_bytes.clone()))?
-            }
-        };
-        let rows = columns::data_batch(&self.schema, episode, place, &path)?;
-        file.append(&rows)?;
-        self.open = Some(file);
-        Ok(self.number)
-    }
-
-    fn close(&mut self) -> Result<(), DatasetError> {
-        self.open.take().map_or(Ok(()), ParquetFile::close)
-    }
+    table.close()?;
+    Ok(all)
 }
 
 /// The statistics of every feature in feature order: three counted by the encoder, five that follow from the place.

@@ -4,15 +4,17 @@
 //! bounded by the lots under way, and the bytes on disk do not depend on the number of threads.
 
 use super::lane::{Ended, Lane};
+use super::notes;
 use super::order::{Order, Planned, Strategy};
 use super::{EXPERT_GATE, EpisodesError, GATE_EPISODES};
 use crate::base::{Cancel, Progress, Proportion};
-use crate::dataset::{DatasetSpec, DatasetSummary, DatasetWriter};
+use crate::dataset::{self, DatasetSpec, DatasetSummary, DatasetWriter, Finished};
 use crate::policy::Policy;
 use crate::rollout::FamilyMix;
 use crate::rollout::lockstep::{self, Driver, Eye, Rider};
 use crate::rollout::lots::{self, Event};
 use crate::sim;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,6 +28,8 @@ const EPISODES_PER_LOT: usize = 12;
 pub struct Outcome {
     /// Whether every episode of the order was made; false after a cancellation.
     pub finished: bool,
+    /// Whether the same order had been carried out before, and nothing was done now.
+    pub already_there: bool,
     /// What lies on disk.
     pub summary: DatasetSummary,
     /// Episodes made: those in the dataset and those discarded. An order goes on by skipping as many more.
@@ -42,13 +46,14 @@ pub struct Outcome {
     pub discarded: u32,
 }
 
-/// Makes the episodes of an order and writes them as one dataset to `dir`, which must not exist yet.
+/// Makes the episodes of an order and writes them as one dataset to `dir`.
 ///
-/// `policy` drives the DAgger episodes, each time for the given number of steps of its chunk. A cancelled order leaves
-/// a valid dataset of the episodes complete by then.
+/// The same order into the same folder is made once: what is complete stays as it is, and what a killed process left is
+/// gone on with, to the same bytes. `policy` drives the DAgger episodes, each time for the given number of steps of its
+/// chunk. A cancelled order leaves a valid dataset of the episodes complete by then.
 ///
 /// # Errors
-/// [`EpisodesError`]; there is nothing in `dir` then.
+/// [`EpisodesError`]; no dataset is called `dir` then that was not there before. Another dataset in `dir` is refused.
 pub fn generate(
     order: &Order,
     policy: Option<(&Policy, u32)>,
@@ -63,10 +68,17 @@ pub fn generate(
     let plan = order.plan();
     let spec = dataset_spec(order);
     let mix = FamilyMix::new(&order.families)?;
-    let writer = DatasetWriter::create(dir, spec.clone(), provenance(order, policy.map(|(_, steps)| steps))?)?;
-    let made = AtomicU64::new(0);
+    let provenance = provenance(order, policy.map(|(_, steps)| steps))?;
+    if let Some(finished) = dataset::finished(dir, &spec, &provenance)? {
+        return already_there(finished, plan.len() as u32);
+    }
+    let mut tally = Tally::new(DatasetWriter::create(dir, spec.clone(), &provenance)?, &plan)?;
+    let before = tally.counts.seen as usize;
+    // Lots are cut as they always are, so that the policy's batches are the same; what is known of the first is dropped.
+    let (first_lot, mut known) = (before / EPISODES_PER_LOT, before % EPISODES_PER_LOT);
+    let made = AtomicU64::new((before - known) as u64);
     let work = |lot: usize| -> Result<Vec<Ended>, EpisodesError> {
-        let planned = plan.iter().skip(lot * EPISODES_PER_LOT).take(EPISODES_PER_LOT);
+        let planned = plan.iter().skip((first_lot + lot) * EPISODES_PER_LOT).take(EPISODES_PER_LOT);
         let lanes = planned.map(|planned| Lane::new(planned.clone(), order, &mix, &spec));
         let mut lanes = lanes.collect::<Result<Vec<_>, _>>()?;
         let mut eye = Eye::new(order.width, order.height);
@@ -75,25 +87,30 @@ pub fn generate(
         made.fetch_add(ended.len() as u64, Ordering::Relaxed);
         ended.into_iter().map(Lane::finish).collect()
     };
-    let mut tally = Tally::new(writer, &plan);
-    lots::in_order(plan.len().div_ceil(EPISODES_PER_LOT), order.threads, cancel, work, |event| {
-        if let Event::Lot(episodes) = event {
+    let lots = plan.len().div_ceil(EPISODES_PER_LOT).saturating_sub(first_lot);
+    lots::in_order(lots, order.threads, cancel, work, |event| {
+        if let Event::Lot(mut episodes) = event {
+            episodes.drain(..std::mem::take(&mut known).min(episodes.len()));
             tally.take(episodes)?;
         }
         let done = made.load(Ordering::Relaxed);
-        let rate = done as f64 / began.elapsed().as_secs_f64().max(1e-3);
-        let note = format!("{rate:.1} episodes/s, {} labelled frames", tally.labelled_frames);
+        let rate = done.saturating_sub(before as u64) as f64 / began.elapsed().as_secs_f64().max(1e-3);
+        let note = format!("{rate:.1} episodes/s, {} labelled frames", tally.counts.labelled_frames);
         on_progress(Progress { done, total: plan.len() as u64, unit: "episodes", note });
         Ok::<(), EpisodesError>(())
     })?;
     tally.finish(plan.len() as u32, cancel, began)
 }
 
-/// Writes what the workers made, and keeps count of it.
-struct Tally {
-    writer: DatasetWriter,
-    /// Clean expert episodes of the whole order.
-    gate_episodes: u32,
+fn already_there(finished: Finished, planned: u32) -> Result<Outcome, EpisodesError> {
+    let counts = Counts::from_value(&finished.result)?;
+    Ok(counts.outcome(finished.summary, planned, 0.0, true))
+}
+
+/// How far an order is. Kept with the dataset, so that it can be gone on with.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Counts {
     clean: Proportion,
     success: Proportion,
     seen: u32,
@@ -102,74 +119,96 @@ struct Tally {
     labelled_frames: u32,
 }
 
-impl Tally {
-    fn new(writer: DatasetWriter, plan: &[Planned]) -> Self {
-        let clean = plan.iter().filter(|planned| planned.strategy == Strategy::Expert).count();
-        Self {
-            writer,
-            gate_episodes: clean as u32,
-            clean: Proportion::default(),
-            success: Proportion::default(),
-            seen: 0,
-            episodes: 0,
-            discarded: 0,
-            labelled_frames: 0,
+impl Counts {
+    /// From what was kept; null is the beginning.
+    fn from_value(value: &Value) -> Result<Self, EpisodesError> {
+        let counts: Option<Self> = serde_json::from_value(value.clone())
+            .map_err(|error| EpisodesError::Order(format!("what is known of the data made before: {error}")))?;
+        Ok(counts.unwrap_or_default())
+    }
+
+    fn to_value(self) -> Value {
+        serde_json::to_value(self).unwrap_or_default()
+    }
+
+    fn outcome(self, summary: DatasetSummary, planned: u32, seconds: f64, already_there: bool) -> Outcome {
+        Outcome {
+            finished: self.seen == planned,
+            already_there,
+            summary,
+            made: self.seen,
+            episodes: self.episodes,
+            labelled_frames: self.labelled_frames,
+            seconds,
+            success: self.success,
+            discarded: self.discarded,
         }
+    }
+}
+
+/// Writes what the workers made, and keeps count of it.
+struct Tally {
+    writer: DatasetWriter,
+    /// Clean expert episodes of the whole order.
+    gate_episodes: u32,
+    counts: Counts,
+}
+
+impl Tally {
+    /// Goes on from what the writer knows of an earlier run.
+    fn new(writer: DatasetWriter, plan: &[Planned]) -> Result<Self, EpisodesError> {
+        let clean = plan.iter().filter(|planned| planned.strategy == Strategy::Expert).count();
+        let counts = Counts::from_value(writer.progress())?;
+        Ok(Self { writer, gate_episodes: clean as u32, counts })
     }
 
     fn take(&mut self, episodes: Vec<Ended>) -> Result<(), EpisodesError> {
         for ended in episodes {
-            self.seen += 1;
+            self.counts.seen += 1;
             let complete = match ended.strategy {
                 Strategy::Expert | Strategy::Noise => true,
                 Strategy::BadStart | Strategy::Dagger => false,
             };
             if complete {
-                add(&mut self.success, ended.success);
+                add(&mut self.counts.success, ended.success);
             }
             if ended.strategy == Strategy::Expert {
-                add(&mut self.clean, ended.success);
+                add(&mut self.counts.clean, ended.success);
             }
             self.check_expert()?;
             if complete && !ended.success {
-                self.discarded += 1;
-                continue;
+                self.counts.discarded += 1;
+            } else {
+                self.counts.episodes += 1;
+                self.counts.labelled_frames += ended.episode.labelled_frames() as u32;
+                self.writer.append(ended.episode)?;
             }
-            self.episodes += 1;
-            self.labelled_frames += ended.episode.labelled_frames() as u32;
-            self.writer.append(ended.episode)?;
+            self.writer.note_progress(self.counts.to_value());
         }
         Ok(())
     }
 
     /// Refuses as soon as the gate can no longer be passed.
     fn check_expert(&self) -> Result<(), EpisodesError> {
-        let failed = f64::from(self.clean.trials - self.clean.successes);
+        let clean = self.counts.clean;
+        let failed = f64::from(clean.trials - clean.successes);
         let allowed = (1.0 - EXPERT_GATE) * f64::from(self.gate_episodes);
         if self.gate_episodes >= GATE_EPISODES && failed > allowed + 1e-9 {
-            return Err(EpisodesError::ExpertBelowGate(self.clean));
+            return Err(EpisodesError::ExpertBelowGate(clean));
         }
         Ok(())
     }
 
     fn finish(self, planned: u32, cancel: &Cancel, began: Instant) -> Result<Outcome, EpisodesError> {
-        if self.episodes == 0 {
+        if self.counts.episodes == 0 {
             return Err(if cancel.is_cancelled() {
                 EpisodesError::Cancelled
             } else {
-                EpisodesError::NothingKept(self.discarded)
+                EpisodesError::NothingKept(self.counts.discarded)
             });
         }
-        Ok(Outcome {
-            finished: self.seen == planned,
-            summary: self.writer.finish()?,
-            made: self.seen,
-            episodes: self.episodes,
-            labelled_frames: self.labelled_frames,
-            seconds: began.elapsed().as_secs_f64(),
-            success: self.success,
-            discarded: self.discarded,
-        })
+        let summary = self.writer.finish(self.counts.to_value())?;
+        Ok(self.counts.outcome(summary, planned, began.elapsed().as_secs_f64(), false))
     }
 }
 
@@ -220,6 +259,7 @@ fn provenance(order: &Order, execute_steps: Option<u32>) -> Result<Value, Episod
     Ok(json!({
         "order": order,
         "policy_execute_steps": execute_steps,
+        "privileged": { "loader": notes::LOADER_NAMES, "each_brick": notes::BRICK_NAMES },
         "sim_version": sim::SIM_VERSION,
         "rapier_version": sim::RAPIER_VERSION,
         "program_version": env!("CARGO_PKG_VERSION"),
@@ -289,6 +329,21 @@ mod tests {
         assert!(set.valid.iter().all(|valid| usize::from(*valid) == CHUNK));
         assert_eq!((outcome.summary.frames, outcome.summary.fps), (set.len(), 2));
         assert_eq!(last.map(|p| (p.done, p.total)), Some((14, 14)));
+    }
+
+    #[test]
+    fn the_same_order_is_carried_out_once_and_another_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("set");
+        let order = Order { episodes: 3, ..small() };
+        let first = make(&order, None, &dir).unwrap();
+        let before = files(&dir);
+        let second = make(&Order { threads: 2, ..order.clone() }, None, &dir).unwrap();
+        assert_eq!(second, Outcome { already_there: true, seconds: 0.0, ..first });
+        assert!(files(&dir) == before);
+        let error = make(&Order { seed: Seed(6), ..order }, None, &dir).unwrap_err().to_string();
+        assert!(error.contains("seed is 5 there, 6 is asked for"), "{error}");
+        assert!(files(&dir) == before);
     }
 
     #[test]

@@ -2,10 +2,11 @@
 
 use super::EpisodesError;
 use super::noise::Noise;
+use super::notes::notes;
 use super::order::{Order, Planned, Strategy};
 use super::recorder::{Label, Recorder};
 use crate::base::Rng;
-use crate::dataset::{DatasetSpec, EncodedEpisode, EpisodeOrigin};
+use crate::dataset::{Actor, DatasetSpec, EncodedEpisode, EpisodeOrigin};
 use crate::rollout::lockstep::{Eye, Plan, Rider};
 use crate::rollout::{FamilyMix, Stillness};
 use crate::sim::geometry::CONTROL_STEP_S;
@@ -178,6 +179,15 @@ impl Lane {
         }
     }
 
+    /// Who decided on this action.
+    fn actor(&self, action: Action) -> Actor {
+        match &self.wheel {
+            Wheel::Disturbed(_) if action != sim::expert(self.world.state()) => Actor::Noise,
+            Wheel::Shared(turns) if !turns.by_expert => Actor::Policy,
+            Wheel::Expert | Wheel::Disturbed(_) | Wheel::Shared(_) => Actor::Expert,
+        }
+    }
+
     fn label(&self, undisturbed_steps: u32) -> Label {
         if undisturbed_steps as usize >= self.chunk {
             Label::Executed
@@ -220,7 +230,8 @@ impl Rider for Lane {
         if self.step % self.label_every == self.label_phase {
             let rgb = seen.unwrap_or_else(|| eye.look(self.world.state()));
             let state = self.world.state().observation(self.state);
-            self.recorder.see(rgb, state, self.label(undisturbed_steps));
+            let notes = notes(self.world.state(), self.actor(action));
+            self.recorder.see(rgb, state, self.label(undisturbed_steps), notes);
         }
         self.recorder.act(action)?;
         self.world.step(action);

@@ -9,6 +9,7 @@ mod error;
 mod generate;
 mod lane;
 mod noise;
+mod notes;
 mod order;
 mod recorder;
 

@@ -4,7 +4,7 @@
 //! So the frames of the last
 //! chunk wait here; older ones are PNG already.
 
-use crate::dataset::{DatasetError, DatasetSpec, EncodedEpisode, EpisodeEncoder, EpisodeOrigin};
+use crate::dataset::{DatasetError, DatasetSpec, EncodedEpisode, EpisodeEncoder, EpisodeOrigin, FrameNotes};
 use crate::sim::{ACTION_DIM, Action};
 use std::collections::VecDeque;
 
@@ -22,6 +22,7 @@ struct Frame {
     rgb: Vec<u8>,
     state: Vec<f32>,
     label: Label,
+    notes: FrameNotes,
 }
 
 /// An episode being recorded.
@@ -40,9 +41,9 @@ impl Recorder {
         Self { encoder, actions, waiting, chunk: spec.chunk }
     }
 
-    /// Keeps what is seen now, before the next action.
-    pub(super) fn see(&mut self, rgb: Vec<u8>, state: Vec<f32>, label: Label) {
-        self.waiting.push_back(Frame { step: self.actions.len(), rgb, state, label });
+    /// Keeps what is seen now, before the next action, with what the side table says of it.
+    pub(super) fn see(&mut self, rgb: Vec<u8>, state: Vec<f32>, label: Label, notes: FrameNotes) {
+        self.waiting.push_back(Frame { step: self.actions.len(), rgb, state, label, notes });
     }
 
     /// Takes the action that was executed.
@@ -73,7 +74,7 @@ impl Recorder {
             Label::Asked(actions) => actions.as_flattened().to_vec(),
             Label::Executed => from_here.iter().take(self.chunk).flat_map(|action| action.to_array()).collect(),
         };
-        self.encoder.push(&frame.rgb, &frame.state, from_here[0].to_array(), Some(&label))
+        self.encoder.push(&frame.rgb, &frame.state, from_here[0].to_array(), Some(&label), frame.notes)
     }
 }
 
@@ -99,7 +100,7 @@ mod tests {
         for n in 0..4_u8 {
             let label = if n == 2 { Label::Asked(vec![[0.5; ACTION_DIM]; 3]) } else { Label::Executed };
             if n != 1 {
-                recorder.see(vec![n; 3], vec![0.0, f32::from(n)], label);
+                recorder.see(vec![n; 3], vec![0.0, f32::from(n)], label, FrameNotes::default());
             }
             recorder.act(action(f32::from(n))).unwrap();
         }
@@ -110,9 +111,9 @@ mod tests {
 
         let root = tempfile::tempdir().unwrap();
         let dir = root.path().join("set");
-        let mut writer = DatasetWriter::create(&dir, spec, serde_json::json!({})).unwrap();
+        let mut writer = DatasetWriter::create(&dir, spec, &serde_json::json!({})).unwrap();
         writer.append(episode).unwrap();
-        writer.finish().unwrap();
+        writer.finish(serde_json::Value::Null).unwrap();
         let set = load_training_set(&[dir], 3, None).unwrap();
         let steering = |sample| set.chunk(sample).iter().step_by(ACTION_DIM).copied().collect::<Vec<f32>>();
         assert_eq!(steering(0), [0.0, 0.1, 0.2]);

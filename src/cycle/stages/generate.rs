@@ -1,8 +1,9 @@
 //! Generate: episodes into a dataset. What is complete at a stop is kept, and the rest is made later.
 
 use super::{WorkEnd, WorkError, Workbench};
-use crate::base::Proportion;
+use crate::base::{Progress, Proportion};
 use crate::cycle::spec::GenerateSpec;
+use crate::dataset::DatasetError;
 use crate::episodes::{EpisodesError, Order, Outcome, generate};
 use crate::policy::Policy;
 use crate::store::{DatasetRow, NewDataset};
@@ -17,17 +18,20 @@ pub(super) fn run(bench: &Workbench, spec: &GenerateSpec) -> Result<WorkEnd, Wor
     if made < spec.order.episodes {
         let order = Order { skip: made, ..spec.order.clone() };
         let dir = bench.job_dir.join(format!("dataset-{made:06}"));
-        // A folder of this name was finished but not yet recorded when the process died: the same seeds make it again.
-        if dir.exists() {
-            std::fs::remove_dir_all(&dir).map_err(|source| WorkError::Io { path: dir.clone(), source })?;
-        }
         let policy = driver.as_ref().map(|policy| (policy, spec.execute_steps));
         let mut report = bench.reporter();
-        let outcome = generate(&order, policy, &dir, &bench.cancel, &mut |mut progress| {
+        let mut report = |mut progress: Progress| {
             progress.done += u64::from(made);
             progress.total += u64::from(made);
             report(progress);
-        });
+        };
+        // A dataset that was finished but not yet recorded when the process died is found again, a begun one gone on
+        // with. Only when the program changed in between is it made anew.
+        let mut outcome = generate(&order, policy, &dir, &bench.cancel, &mut report);
+        if let Err(EpisodesError::Dataset(DatasetError::Different { path, .. })) = &outcome {
+            std::fs::remove_dir_all(path).map_err(|source| WorkError::Io { path: path.clone(), source })?;
+            outcome = generate(&order, policy, &dir, &bench.cancel, &mut report);
+        }
         let outcome = match outcome {
             Err(EpisodesError::Cancelled) => return Ok(WorkEnd::Cancelled),
             outcome => outcome?,
