@@ -15,8 +15,8 @@ use rapier3d::math::{Pose, Rotation, Vector};
 use rapier3d::prelude::{
     BroadPhaseBvh, CCDSolver, CoefficientCombineRule, ColliderBuilder, ColliderHandle, ColliderSet, Group,
     ImpulseJointSet, IntegrationParameters, InteractionGroups, InteractionTestMode, IslandManager, LockedAxes,
-    MassProperties, MultibodyJointSet, NarrowPhase, PhysicsPipeline, RigidBodyBuilder, RigidBodyHandle, RigidBodySet,
-    SoftBodySet,
+    MassProperties, MultibodyJointSet, NarrowPhase, PhysicsPipeline, RigidBody, RigidBodyBuilder, RigidBodyHandle,
+    RigidBodySet, SoftBodySet,
 };
 
 /// One physics step.
@@ -27,6 +27,11 @@ const RESTING_MPS: f32 = 0.02;
 const RESTING_RADPS: f32 = 0.1;
 /// Heavy against a brick, so that pushing one does not slow the loader.
 const LOADER_MASS_KG: f32 = 2000.0;
+/// A brick is never faster than this: the solver would otherwise shoot one that is squeezed between bucket and wall
+/// through the wall.
+const BRICK_SPEED_MAX_MPS: f32 = 6.0;
+/// A brick whose centre lies this much lower than that of a flat one was pressed through the floor.
+const SUNK_M: f32 = 0.08;
 const BRICK_DENSITY: f32 = 120.0;
 const BRICK_FRICTION: f32 = 0.6;
 /// Steel that bricks slide out of when the bucket tips.
@@ -57,6 +62,8 @@ pub struct Outcome {
     pub touching: bool,
     /// Some brick still moves.
     pub bricks_move: bool,
+    /// Bit `i` is set when the brick numbered `i` rests; bricks that are carried never do.
+    pub resting: u16,
 }
 
 /// Bodies, colliders and solver of one world.
@@ -171,17 +178,20 @@ impl Engine {
             &(),
         );
         self.read_loader(loader);
-        let mut outcome = Outcome { touching: self.touches_static(), bricks_move: false };
+        let mut outcome = Outcome { touching: self.touches_static(), ..Outcome::default() };
         for (index, brick) in bricks.iter_mut().enumerate() {
             if held(index) {
                 continue;
             }
-            let Some(body) = self.bodies.get(self.bricks[index]) else { continue };
+            let Some(body) = self.bodies.get_mut(self.bricks[index]) else { continue };
+            keep_in_arena(body, brick.half_extents_m[1]);
             let (position, rotation) = (body.translation(), body.rotation());
             brick.position_m = [position.x, position.y, position.z];
             brick.rotation = [rotation.x, rotation.y, rotation.z, rotation.w];
-            outcome.bricks_move |=
+            let moves =
                 !body.is_sleeping() && (body.linvel().length() > RESTING_MPS || body.angvel().length() > RESTING_RADPS);
+            outcome.bricks_move |= moves;
+            outcome.resting |= u16::from(!moves) << index;
         }
         outcome
     }
@@ -246,6 +256,22 @@ impl Engine {
                 self.colliders.get(other).is_some_and(|c| c.parent().is_none()) && pair.has_any_active_contact()
             })
         })
+    }
+}
+
+/// A brick that is squeezed may shoot off, but not out of the arena.
+fn keep_in_arena(body: &mut RigidBody, half_height_m: f32) {
+    let speed = body.linvel().length();
+    if speed > BRICK_SPEED_MAX_MPS {
+        body.set_linvel(body.linvel() * (BRICK_SPEED_MAX_MPS / speed), false);
+    }
+    let at = body.translation();
+    let (inside, floor) = (WALL_M - half_height_m, half_height_m - SUNK_M);
+    if at.x.abs() > WALL_M || at.z.abs() > WALL_M || at.y < floor {
+        let back = Vector::new(at.x.clamp(-inside, inside), at.y.max(half_height_m), at.z.clamp(-inside, inside));
+        body.set_translation(back, true);
+        body.set_linvel(Vector::ZERO, true);
+        body.set_angvel(Vector::ZERO, true);
     }
 }
 

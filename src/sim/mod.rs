@@ -23,7 +23,7 @@ pub use world::{BRICKS_MAX, World};
 use thiserror::Error;
 
 /// Version of the world's rules and measures; written into every dataset. It changes whenever trajectories do.
-pub const SIM_VERSION: &str = "1";
+pub const SIM_VERSION: &str = "2";
 /// Version of the physics engine, pinned in `Cargo.toml`.
 pub const RAPIER_VERSION: &str = "0.36.1";
 

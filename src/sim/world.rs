@@ -56,6 +56,8 @@ pub struct World {
     holds: Vec<Option<Pose>>,
     /// Physics steps the engine still has to run before the bricks count as resting.
     settling: u8,
+    /// Bit `i` is set while the brick numbered `i` rests.
+    resting: u16,
     engine: Arc<Engine>,
 }
 
@@ -88,7 +90,7 @@ impl World {
             }
         }
         let state = WorldState { loader, bricks, step: 0 };
-        Ok(Self { state, holds, settling: SETTLING_STEPS, engine: Arc::new(engine) })
+        Ok(Self { state, holds, settling: SETTLING_STEPS, resting: 0, engine: Arc::new(engine) })
     }
 
     /// One control step of 0.1 s.
@@ -98,11 +100,11 @@ impl World {
         for _ in 0..PHYSICS_STEPS_PER_CONTROL {
             self.physics_step(&action);
         }
-        for (brick, hold) in self.state.bricks.iter_mut().zip(&mut self.holds) {
+        for (index, (brick, hold)) in self.state.bricks.iter_mut().zip(&mut self.holds).enumerate() {
             if let Some(pose) = hold {
                 settle_in_bucket(&mut pose.translation, self.state.loader.tilt);
                 carry(&self.state.loader, pose, brick);
-            } else if brick.status == BrickStatus::Free && lies_in_box(brick, self.settling == 0) {
+            } else if brick.status == BrickStatus::Free && lies_in_box(brick, self.resting >> index & 1 == 1) {
                 brick.status = BrickStatus::Delivered;
             }
         }
@@ -146,8 +148,10 @@ impl World {
                 |index| holds[index].is_some(),
             );
             self.state.loader.touching |= outcome.touching;
+            self.resting = outcome.resting;
             self.settling = if outcome.bricks_move { SETTLING_STEPS } else { self.settling.saturating_sub(1) };
         } else {
+            self.resting = u16::MAX;
             glide(&mut self.state.loader, turn_radps);
         }
         self.update_holds(self.state.loader.tilt > before_tilt);

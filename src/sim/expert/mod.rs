@@ -5,10 +5,11 @@
 //! loader's own speed, which keeps a reversing loader reversing until there is ample room.
 
 mod drive;
+mod search;
 
 use super::geometry::{
-    BOX_CENTRE_M, BUCKET_BACK_M, BUCKET_LIP_M, CAB_FORWARD_M, CAB_FOV_RAD, CAB_HEIGHT_M, CAB_PITCH_DOWN_RAD,
-    TILT_MAX_RAD,
+    BOX_CENTRE_M, BOX_HALF_M, BUCKET_BACK_M, BUCKET_LIP_M, CAB_FORWARD_M, CAB_FOV_RAD, CAB_HEIGHT_M,
+    CAB_PITCH_DOWN_RAD, TILT_MAX_RAD,
 };
 use super::state::{ACTION_DIM, Action, BrickState, BrickStatus, WorldState};
 use super::world::{LOW_LIFT_M, OVER_BOX_M, World};
@@ -28,12 +29,12 @@ const SCOOP_HALF_WIDTH_M: f32 = 0.37;
 const LIFT_HIGH: f32 = 0.95;
 /// Lift from which the bucket may be tipped completely over the box.
 const TIP_LIFT_M: f32 = 1.17;
-/// Bricks farther than this are too small in the image.
-const SIGHT_M: f32 = 9.0;
+/// Bricks farther than this, two pixels wide in an image of 96, are not gone for: a policy would hardly see them.
+const SIGHT_M: f32 = 7.0;
 /// Share of the camera's half width that counts as seen.
 const SIGHT_SHARE: f32 = 0.94;
-/// The search track turns round at ±this on the x axis.
-const TRACK_END_M: f32 = 4.0;
+/// A brick this far before the hinge of a tipped bucket hangs over its lip.
+const LET_GO_M: f32 = 0.3;
 /// Throttle while reversing.
 const REVERSE: f32 = -0.65;
 
@@ -43,14 +44,16 @@ pub fn expert(state: &WorldState) -> Action {
     if state.is_loaded() {
         return deliver(state, &driver);
     }
-    if falls_out(state, &driver) {
-        return action((0.0, 0.0), -1.0, LIFT_HIGH);
+    if let Some(along_m) = falling_out(state, &driver) {
+        // What hangs over the lip, on a heap perhaps, is left behind by drawing the bucket away.
+        let throttle = if along_m > LET_GO_M && driver.can_reverse(0.0, 0.3) { -0.3 } else { 0.0 };
+        return action((0.0, throttle), -1.0, LIFT_HIGH);
     }
     if let Some(leaving) = leave_box(state, &driver) {
         return leaving;
     }
     let mut nearest: Option<(f32, &BrickState)> = None;
-    for brick in state.bricks.iter().filter(|b| b.status == BrickStatus::Free) {
+    for brick in state.bricks.iter().filter(|b| is_to_fetch(b)) {
         let (forward, left) = driver.pose.local(brick.position_m[0], brick.position_m[2]);
         if is_scooped(state, forward, left) {
             return action((0.0, 0.0), 1.0, -1.0);
@@ -64,7 +67,7 @@ pub fn expert(state: &WorldState) -> Action {
     }
     match nearest {
         Some((_, brick)) => fetch(state, &driver, brick),
-        None => search(state, &driver),
+        None => action(search::search(&driver), 0.0, -1.0),
     }
 }
 
@@ -95,6 +98,13 @@ fn action((steering, throttle): (f32, f32), bucket: f32, lift: f32) -> Action {
     Action { steering, throttle, bucket, lift }
 }
 
+/// Free and not in the box: what fell there is about to count.
+fn is_to_fetch(brick: &BrickState) -> bool {
+    let [x, _, z] = brick.position_m;
+    let in_box = (x - BOX_CENTRE_M).abs() < BOX_HALF_M && (z - BOX_CENTRE_M).abs() < BOX_HALF_M;
+    brick.status == BrickStatus::Free && !in_box
+}
+
 /// A brick lies in the mouth of a low bucket: curling will hold it.
 fn is_scooped(state: &WorldState, forward: f32, left: f32) -> bool {
     let loader = &state.loader;
@@ -104,20 +114,22 @@ fn is_scooped(state: &WorldState, forward: f32, left: f32) -> bool {
         && left.abs() < SCOOP_HALF_WIDTH_M
 }
 
-/// A brick is still sliding out of a raised, tipped bucket.
-fn falls_out(state: &WorldState, driver: &Driver) -> bool {
+/// How far before the hinge a brick lies that is still sliding out of a raised, tipped bucket; the hindmost of several.
+fn falling_out(state: &WorldState, driver: &Driver) -> Option<f32> {
     let loader = &state.loader;
+    if loader.tilt >= -0.1 || loader.lift_m <= OVER_BOX_M {
+        return None;
+    }
     let angle = loader.tilt * TILT_MAX_RAD;
-    loader.tilt < -0.1
-        && loader.lift_m > OVER_BOX_M
-        && state.bricks.iter().any(|brick| {
-            let [x, y, z] = brick.position_m;
-            let (forward, left) = driver.pose.local(x, z);
-            let along = forward - BUCKET_BACK_M;
-            let on_floor =
-                along < (BUCKET_LIP_M - BUCKET_BACK_M + 0.1) * angle.cos() && y > loader.lift_m + along * angle.tan();
-            brick.status == BrickStatus::Free && along > -0.3 && on_floor && left.abs() < 0.6
-        })
+    let lip_m = (BUCKET_LIP_M - BUCKET_BACK_M + 0.1) * angle.cos();
+    let sliding = state.bricks.iter().filter(|brick| brick.status == BrickStatus::Free).filter_map(|brick| {
+        let [x, y, z] = brick.position_m;
+        let (forward_m, left_m) = driver.pose.local(x, z);
+        let along_m = forward_m - BUCKET_BACK_M;
+        let on_floor = along_m < lip_m && y > loader.lift_m + along_m * angle.tan();
+        (along_m > -0.3 && on_floor && left_m.abs() < 0.6).then_some(along_m)
+    });
+    sliding.reduce(f32::min)
 }
 
 /// With a load: raise it, drive to the box, tip it there.
@@ -179,28 +191,6 @@ fn fetch(state: &WorldState, driver: &Driver, brick: &BrickState) -> Action {
         throttle = -0.4;
     }
     action((steering, throttle), 0.0, -1.0)
-}
-
-/// No brick in view: round a race track whose straights see its inside and whose turns see the outside.
-fn search(state: &WorldState, driver: &Driver) -> Action {
-    let (x, z) = (state.loader.x_m, state.loader.z_m);
-    let back = if x > TRACK_END_M {
-        true
-    } else if x < -TRACK_END_M {
-        false
-    } else {
-        driver.pose.cos < 0.0
-    };
-    let drive = if z.abs() > 3.6 {
-        driver.towards(0.0, 0.0, Goal::Way, 0.9)
-    } else {
-        let lane = if back { 1.9 } else { -1.9 };
-        let slope = (0.5 * (lane - z)).clamp(-1.2, 1.2);
-        let (dx, dz) = if back { (-1.0, slope) } else { (1.0, slope) };
-        let length = f32::hypot(dx, dz);
-        driver.towards(x + 3.0 * dx / length, z + 3.0 * dz / length, Goal::Way, 0.9)
-    };
-    action(drive, 0.0, -1.0)
 }
 
 #[cfg(test)]
