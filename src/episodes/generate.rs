@@ -10,6 +10,7 @@ use super::{EXPERT_GATE, EpisodesError, GATE_EPISODES};
 use crate::base::{Cancel, Progress, Proportion};
 use crate::dataset::{self, DatasetSpec, DatasetSummary, DatasetWriter, Finished};
 use crate::policy::Policy;
+use crate::render::RENDER_VERSION;
 use crate::rollout::FamilyMix;
 use crate::rollout::lockstep::{self, Driver, Eye, Rider};
 use crate::rollout::lots::{self, Event};
@@ -261,6 +262,7 @@ fn provenance(order: &Order, execute_steps: Option<u32>) -> Result<Value, Episod
         "policy_execute_steps": execute_steps,
         "privileged": { "loader": notes::LOADER_NAMES, "each_brick": notes::BRICK_NAMES },
         "sim_version": sim::SIM_VERSION,
+        "render_version": RENDER_VERSION,
         "rapier_version": sim::RAPIER_VERSION,
         "program_version": env!("CARGO_PKG_VERSION"),
     }))

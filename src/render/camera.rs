@@ -1,9 +1,12 @@
 //! Where the picture is taken from, and how a point becomes a pixel.
 //!
 //! A camera never rolls: its right axis is level. That is what makes floor rows linear, which the floor's painter
-//! lives on. [`View`] is a camera placed in one state of the world, in *samples* (pixels × supersampling).
+//! lives on. [`View`] is a camera placed in one state of the world; picture coordinates are in pixels.
 
-use super::space::{Pose, V3, add, cross, dot, scale, sub, unit};
+use super::canvas::first_at;
+use super::colour::SUN;
+use super::polygon::{Corner, Outline};
+use super::space::{Pose, V3, add, cross, dot, scale, sin_cos, sub, unit};
 use crate::sim::LoaderState;
 use crate::sim::geometry::{CAB_FORWARD_M, CAB_FOV_RAD, CAB_HEIGHT_M, CAB_PITCH_DOWN_RAD, WALL_HEIGHT_M, WALL_M};
 
@@ -29,7 +32,7 @@ pub struct Camera {
     pub(super) height_px: usize,
     /// Focal length in pixels.
     pub(super) focal_px: f32,
-    /// Samples per pixel along each axis.
+    /// Samples per pixel along each axis where objects are.
     pub(super) samples: usize,
     /// Where the optical axis meets the picture, from its middle, in pixels.
     pub(super) shift_px: (f32, f32),
@@ -37,10 +40,10 @@ pub struct Camera {
 }
 
 impl Camera {
-    /// The policy's eye: in the cab, 2.0 m high, 30° down, 90° wide; 2×2 samples per pixel.
+    /// The policy's eye: in the cab, 2.0 m high, 30° down, 90° wide; 2×2 samples per pixel where objects are.
     pub fn cab(width: usize, height: usize) -> Camera {
         let (width_px, height_px) = (width.clamp(1, MAX_SIDE_PX), height.clamp(1, MAX_SIDE_PX));
-        let focal_px = 0.5 * width_px as f32 / (0.5 * CAB_FOV_RAD).tan();
+        let focal_px = 0.5 * width_px as f32 / libm::tanf(0.5 * CAB_FOV_RAD);
         Camera { width_px, height_px, focal_px, samples: 2, shift_px: (0.0, 0.0), mount: Mount::Cab }
     }
 
@@ -54,7 +57,7 @@ impl Camera {
     pub(super) fn framing_arena(width: usize, height: usize, align: (f32, f32)) -> Camera {
         let (width_px, height_px) = (width.clamp(1, MAX_SIDE_PX), height.clamp(1, MAX_SIDE_PX));
         let narrow_fov_rad = 0.5_f32;
-        let focal_px = 0.5 * width_px.min(height_px) as f32 / (0.5 * narrow_fov_rad).tan();
+        let focal_px = 0.5 * width_px.min(height_px) as f32 / libm::tanf(0.5 * narrow_fov_rad);
         let towards_eye = unit([-0.34, 0.66, -0.72]);
         let place = |distance_m: f32| {
             let target_m = [0.0, 0.0, 0.0];
@@ -89,8 +92,8 @@ impl Camera {
             for y in [0.0, WALL_HEIGHT_M] {
                 let (px, py) = view.project(view.camera_axes([x, y, z]));
                 for (side, value) in [px, py].into_iter().enumerate() {
-                    low[side] = low[side].min(value / self.samples as f32);
-                    high[side] = high[side].max(value / self.samples as f32);
+                    low[side] = low[side].min(value);
+                    high[side] = high[side].max(value);
                 }
             }
         }
@@ -103,7 +106,7 @@ impl Camera {
     }
 }
 
-/// A camera standing in the world. Camera axes are right, down, forward; picture coordinates are in samples.
+/// A camera standing in the world. Camera axes are right, down, forward; picture coordinates are in pixels.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct View {
     pub eye: V3,
@@ -114,6 +117,10 @@ pub(super) struct View {
     pub centre: (f32, f32),
     pub width: usize,
     pub height: usize,
+    /// Samples per pixel along each axis.
+    pub samples: usize,
+    /// Towards the sun, in camera axes.
+    pub sun: V3,
     /// Whether this is the policy's eye, which draws no cab around itself.
     pub in_cab: bool,
 }
@@ -123,7 +130,7 @@ impl View {
         let (eye, forward) = match camera.mount {
             Mount::Cab => {
                 let pose = Pose::standing([loader.x_m, 0.0, loader.z_m], loader.heading_rad);
-                let (sin, cos) = CAB_PITCH_DOWN_RAD.sin_cos();
+                let (sin, cos) = sin_cos(CAB_PITCH_DOWN_RAD);
                 (pose.point([CAB_FORWARD_M, CAB_HEIGHT_M, 0.0]), pose.direction([cos, -sin, 0.0]))
             }
             Mount::World { eye_m, target_m } => (eye_m, unit(sub(target_m, eye_m))),
@@ -131,40 +138,82 @@ impl View {
         // Left of +x is +z, so right = up × forward in these axes.
         let right = unit(cross([0.0, 1.0, 0.0], forward));
         let down = cross(right, forward);
-        let (width, height) = (camera.width_px * camera.samples, camera.height_px * camera.samples);
-        let shift = (camera.shift_px.0 * camera.samples as f32, camera.shift_px.1 * camera.samples as f32);
+        let down = if down[1] > 0.0 { scale(down, -1.0) } else { down };
+        let (width, height) = (camera.width_px, camera.height_px);
         View {
             eye,
             right,
-            down: if down[1] > 0.0 { scale(down, -1.0) } else { down },
+            down,
             forward,
-            focal: camera.focal_px * camera.samples as f32,
-            centre: (0.5 * width as f32 + shift.0, 0.5 * height as f32 + shift.1),
+            focal: camera.focal_px,
+            centre: (0.5 * width as f32 + camera.shift_px.0, 0.5 * height as f32 + camera.shift_px.1),
             width,
             height,
+            samples: camera.samples,
+            sun: [dot(SUN, right), dot(SUN, down), dot(SUN, forward)],
             in_cab: camera.mount == Mount::Cab,
         }
     }
 
     /// A point of the world in camera axes.
+    #[inline]
     pub fn camera_axes(&self, p: V3) -> V3 {
-        let d = sub(p, self.eye);
+        self.camera_direction(sub(p, self.eye))
+    }
+
+    /// A direction of the world in camera axes.
+    #[inline]
+    pub fn camera_direction(&self, d: V3) -> V3 {
         [dot(d, self.right), dot(d, self.down), dot(d, self.forward)]
     }
 
+    /// A point of the world as an outline's corner.
+    #[inline]
+    pub fn corner(&self, p: V3) -> Corner {
+        let [right, down, forward] = self.camera_axes(p);
+        [right, down, forward, p[1]]
+    }
+
     /// A point in camera axes, before the eye, in the picture.
+    #[inline]
     pub fn project(&self, c: V3) -> (f32, f32) {
         let k = self.focal / c[2];
         (self.centre.0 + c[0] * k, self.centre.1 + c[1] * k)
     }
 
-    /// How many samples a length at this point covers; 0 behind the eye.
-    pub fn samples_of(&self, at: V3, length_m: f32) -> f32 {
+    /// How many pixels a length at this point covers; 0 behind the eye.
+    #[inline]
+    pub fn px_of(&self, at: V3, length_m: f32) -> f32 {
         let depth = dot(sub(at, self.eye), self.forward);
         if depth > NEAR_M { length_m * self.focal / depth } else { 0.0 }
     }
 
+    /// The rows that a flat quadrilateral may cover, from … to before …, if any.
+    pub fn rows_of(&self, corners: &[V3; 4]) -> Option<(usize, usize)> {
+        let (width, height) = (self.width as f32, self.height as f32);
+        let (cx, cy) = self.centre;
+        let c = corners.map(|p| self.camera_axes(p));
+        // Wholly beyond one side of the picture, or behind the eye?
+        let beyond = |outside: &dyn Fn(&V3) -> f32| c.iter().all(|p| outside(p) < 0.0);
+        if beyond(&|p| p[2] - NEAR_M)
+            || beyond(&|p| p[0] * self.focal + cx * p[2])
+            || beyond(&|p| (width - cx) * p[2] - p[0] * self.focal)
+            || beyond(&|p| p[1] * self.focal + cy * p[2])
+            || beyond(&|p| (height - cy) * p[2] - p[1] * self.focal)
+        {
+            return None;
+        }
+        let (mut low, mut high) = (f32::MAX, f32::MIN);
+        for p in Outline::new(&c.map(|[x, y, z]| [x, y, z, 0.0])).before_eye_above_floor().corners() {
+            let y = self.project([p[0], p[1], p[2]]).1;
+            (low, high) = (low.min(y), high.max(y));
+        }
+        let (top, bottom) = (first_at(low - 0.5), first_at(high + 0.5).min(self.height));
+        (top < bottom).then_some((top, bottom))
+    }
+
     /// Whether a ball may be in the picture. Never says no wrongly.
+    #[inline]
     pub fn may_see(&self, centre: V3, radius_m: f32) -> bool {
         let c = self.camera_axes(centre);
         if c[2] + radius_m <= NEAR_M || c[2].is_nan() {
@@ -188,12 +237,12 @@ mod tests {
     fn the_cab_sees_the_floor_ahead_and_left_is_left() {
         let view = View::new(&Camera::cab(96, 72), &LoaderState::default());
         let ahead = view.project(view.camera_axes([4.0, 0.0, 0.0]));
-        assert!((ahead.0 - 96.0).abs() < 1e-3 && (0.0..144.0).contains(&ahead.1), "{ahead:?}");
+        assert!((ahead.0 - 48.0).abs() < 1e-3 && (0.0..72.0).contains(&ahead.1), "{ahead:?}");
         let left = view.project(view.camera_axes([4.0, 0.0, 1.0]));
         assert!(left.0 < ahead.0);
         // The lowered bucket's lip is in the picture.
         let lip = view.project(view.camera_axes([crate::sim::geometry::BUCKET_LIP_M, 0.0, 0.0]));
-        assert!((0.0..144.0).contains(&lip.1), "{lip:?}");
+        assert!((0.0..72.0).contains(&lip.1), "{lip:?}");
     }
 
     #[test]

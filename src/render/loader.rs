@@ -2,9 +2,9 @@
 //!
 //! The policy's eye sees only what is before the cab: arms, links and bucket. The body is drawn for people.
 
-use super::background::Shadow;
+use super::shadow::Shadow;
 use super::solids::{Painter, Round};
-use super::space::{Pose, V3};
+use super::space::{Pose, V3, sin_cos};
 use crate::sim::LoaderState;
 use crate::sim::geometry::{
     BODY_FRONT_M, BODY_HALF_WIDTH_M, BODY_REAR_M, BUCKET_BACK_M, BUCKET_HALF_WIDTH_M, BUCKET_HEIGHT_M, BUCKET_LIP_M,
@@ -47,7 +47,7 @@ pub(super) fn draw_front(painter: &mut Painter, loader: &LoaderState) {
     draw_bucket(painter, &bucket);
 
     let pitch = loader.tilt.clamp(-1.0, 1.0) * TILT_MAX_RAD;
-    let (sin, cos) = pitch.sin_cos();
+    let (sin, cos) = sin_cos(pitch);
     // A point of the bucket's plane of symmetry in the body's frame.
     let held = |f: f32, u: f32| [BUCKET_BACK_M + f * cos - u * sin, loader.lift_m + f * sin + u * cos];
     let [arm_f, arm_u] = held(-0.03, 0.1);
@@ -56,7 +56,7 @@ pub(super) fn draw_front(painter: &mut Painter, loader: &LoaderState) {
     }
     let middle = |t: f32| [ARM_PIVOT.0 + (arm_f - ARM_PIVOT.0) * t, ARM_PIVOT.1 + (arm_u - ARM_PIVOT.1) * t];
     let [tube_f, tube_u] = middle(0.62);
-    let tube = body.child([tube_f, tube_u, 0.0], 0.0, 0.0);
+    let tube = body.moved([tube_f, tube_u, 0.0]);
     painter.cuboid(&tube, [-0.04, -0.04, -ARM_LEFT_M], [0.04, 0.04, ARM_LEFT_M], YELLOW);
     let [link_f, link_u] = held(-0.04, BUCKET_HEIGHT_M - 0.03);
     painter.bar(&body, [ARM_PIVOT.0, ARM_PIVOT.1 + 0.12, 0.0], [link_f, link_u, 0.0], (0.028, 0.028), ROD);
@@ -101,14 +101,7 @@ pub(super) fn draw_body(painter: &mut Painter, loader: &LoaderState) {
     let tower = [(0.4, 0.6), (0.62, 0.6), (0.58, 1.1), (0.42, 1.1)];
     painter.extrusion(&body, &tower, 0.16, 0.22, YELLOW);
     painter.extrusion(&body, &tower, -0.22, -0.16, YELLOW);
-    painter.cylinder(
-        &body.child([ARM_PIVOT.0, ARM_PIVOT.1, 0.0], 0.0, 0.0),
-        2,
-        0.06,
-        -0.33,
-        0.33,
-        round(10, DARK, DARK),
-    );
+    painter.cylinder(&body.moved([ARM_PIVOT.0, ARM_PIVOT.1, 0.0]), 2, 0.06, -0.33, 0.33, round(10, DARK, DARK));
     for left in [-0.15, 0.15] {
         painter.cuboid(&body, [0.9, 0.46, left - 0.035], [0.935, 0.53, left + 0.035], LAMP);
     }
@@ -126,8 +119,8 @@ fn draw_cab(painter: &mut Painter, body: &Pose) {
     }
     painter.cuboid(body, [-0.25, 1.57, -0.33], [0.38, 1.64, 0.33], YELLOW);
     painter.cuboid(body, [-0.18, 1.64, -0.25], [0.3, 1.665, 0.25], DARK);
-    painter.cylinder(&body.child([-0.12, 1.66, 0.18], 0.0, 0.0), 1, 0.055, 0.0, 0.11, round(10, BEACON, BEACON));
-    painter.cylinder(&body.child([-0.26, 0.94, -0.24], 0.0, 0.0), 1, 0.035, 0.0, 0.34, round(8, DARK, TYRE));
+    painter.cylinder(&body.moved([-0.12, 1.66, 0.18]), 1, 0.055, 0.0, 0.11, round(10, BEACON, BEACON));
+    painter.cylinder(&body.moved([-0.26, 0.94, -0.24]), 1, 0.035, 0.0, 0.34, round(8, DARK, TYRE));
     // The eye that the policy sees with.
     let eye: V3 = [CAB_FORWARD_M, CAB_HEIGHT_M, 0.0];
     painter.cuboid(body, [eye[0] - 0.12, 1.64, -0.02], [eye[0] - 0.08, eye[1] - 0.04, 0.02], DARK);
@@ -144,7 +137,7 @@ fn draw_wheel(painter: &mut Painter, body: &Pose, forward: f32, side: f32, steer
 }
 
 fn round(sides: usize, side: [f32; 3], cap: [f32; 3]) -> Round {
-    Round { sides, side, cap }
+    Round { sides, has_sides: true, side, cap }
 }
 
 /// The shadow under the bucket: it grows wide and pale as the bucket rises.
@@ -152,7 +145,7 @@ pub(super) fn bucket_shadow(loader: &LoaderState) -> Shadow {
     let height = loader.lift_m.max(0.0);
     let half_reach = 0.5 * (BUCKET_LIP_M - BUCKET_BACK_M);
     Shadow {
-        pose: pose(loader).child([BUCKET_BACK_M + half_reach, 0.0, 0.0], 0.0, 0.0),
+        pose: pose(loader).moved([BUCKET_BACK_M + half_reach, 0.0, 0.0]),
         half_m: (half_reach, BUCKET_HALF_WIDTH_M),
         blur_m: 0.16 + 0.5 * height,
         strength: 0.55 / (1.0 + 0.7 * height),
@@ -162,8 +155,8 @@ pub(super) fn bucket_shadow(loader: &LoaderState) -> Shadow {
 /// The body's shadows: under it, and body and cab thrown by the sun.
 pub(super) fn body_shadows(loader: &LoaderState, sun_shift: impl Fn(V3, f32) -> V3) -> [Shadow; 3] {
     let body = pose(loader);
-    let under = body.child([0.5 * (BODY_REAR_M + BODY_FRONT_M), 0.0, 0.0], 0.0, 0.0);
-    let cab = body.child([0.08, 0.0, 0.0], 0.0, 0.0);
+    let under = body.moved([0.5 * (BODY_REAR_M + BODY_FRONT_M), 0.0, 0.0]);
+    let cab = body.moved([0.08, 0.0, 0.0]);
     let thrown = |pose: Pose, height_m: f32| Pose { origin: sun_shift(pose.origin, height_m), ..pose };
     let half_length = 0.5 * (BODY_FRONT_M - BODY_REAR_M);
     [

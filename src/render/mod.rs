@@ -9,14 +9,19 @@ mod camera;
 mod canvas;
 mod clip;
 mod colour;
+mod coverage;
+mod ground;
 mod image;
 mod loader;
+mod polygon;
 mod renderer;
 mod rollout_view;
 mod scene;
+mod shadow;
 mod solids;
 mod space;
 mod text;
+mod wide;
 
 pub use camera::{Camera, MAX_SIDE_PX};
 pub use clip::{Clip, MAX_CLIP_BYTES, MAX_CLIP_FRAMES};
@@ -25,6 +30,9 @@ pub use image::{decode_png, encode_png};
 pub use renderer::Renderer;
 pub use rollout_view::RolloutView;
 pub use text::{FONT, register_fonts};
+
+/// Version of how the world is drawn; written into every dataset. It changes whenever a state's picture does.
+pub const RENDER_VERSION: &str = "2";
 
 /// What can go wrong between a picture and its file.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,8 @@
-//! From a state of the world to a picture: background, shadows, objects, pixels.
+//! From a state of the world to a picture: background, shadows, walls, objects, bytes.
 
 use super::camera::{Camera, View};
 use super::canvas::Canvas;
+use super::ground::Ground;
 use super::solids::Painter;
 use super::{background, loader, scene};
 use crate::sim::{BrickStatus, WorldState};
@@ -11,14 +12,15 @@ use crate::sim::{BrickStatus, WorldState};
 #[derive(Debug, Clone)]
 pub struct Renderer {
     camera: Camera,
+    ground: Ground,
     canvas: Canvas,
 }
 
 impl Renderer {
     /// Sets up the buffers for this camera.
     pub fn new(camera: Camera) -> Self {
-        let canvas = Canvas::new(camera.width_px * camera.samples, camera.height_px * camera.samples);
-        Self { camera, canvas }
+        let canvas = Canvas::new(camera.width_px, camera.height_px, camera.samples);
+        Self { camera, ground: Ground::new(&camera), canvas }
     }
 
     /// `(width, height)` in pixels.
@@ -39,12 +41,19 @@ impl Renderer {
     pub fn render(&mut self, state: &WorldState, rgb: &mut [u8]) {
         assert_eq!(rgb.len(), self.frame_len(), "a frame of {:?} pixels needs 3 bytes each", self.size());
         let view = View::new(&self.camera, &state.loader);
-        let canvas = &mut self.canvas;
+        let Self { ground, canvas, .. } = self;
         canvas.clear();
-        background::paint_sky(canvas, &view);
+        let wide = canvas.wide;
+        wide.run(
+            #[inline(always)]
+            || {
+                ground.turn_to(&view);
+                background::paint_sky(canvas, &view, ground);
+                background::paint_floor(canvas, ground);
+            },
+        );
+        paint_shadows(canvas, &view, ground, state);
         background::paint_walls(canvas, &view);
-        background::paint_floor(canvas, &view);
-        paint_shadows(canvas, &view, state);
 
         let mut painter = Painter { canvas, view: &view };
         scene::draw_box(&mut painter);
@@ -56,33 +65,40 @@ impl Renderer {
             scene::draw_wall_tops(&mut painter);
             loader::draw_body(&mut painter, &state.loader);
         }
-        self.canvas.resolve(self.camera.samples, rgb);
+        wide.run(
+            #[inline(always)]
+            || {
+                canvas.resolve();
+                canvas.write_rgb(rgb);
+            },
+        );
     }
 }
 
-fn paint_shadows(canvas: &mut Canvas, view: &View, state: &WorldState) {
+fn paint_shadows(canvas: &mut Canvas, view: &View, ground: &Ground, state: &WorldState) {
     for shadow in scene::wall_shadows().iter().chain(&scene::box_shadows()) {
-        background::paint_shadow(canvas, view, shadow);
+        shadow.paint(canvas, view, ground);
     }
-    background::paint_box_floor(canvas, view);
-    background::paint_shadow(canvas, view, &loader::bucket_shadow(&state.loader));
+    scene::paint_box_floor(canvas, view);
+    loader::bucket_shadow(&state.loader).paint(canvas, view, ground);
     if !view.in_cab {
         for shadow in &loader::body_shadows(&state.loader, scene::sun_shift) {
-            background::paint_shadow(canvas, view, shadow);
+            shadow.paint(canvas, view, ground);
         }
     }
     for brick in state.bricks.iter().filter(|brick| scene::is_drawable(brick, view)) {
         let [thrown, close] = scene::brick_shadows(brick);
         // Inside the box there is no sun.
         if brick.status != BrickStatus::Delivered {
-            background::paint_shadow(canvas, view, &thrown);
+            thrown.paint(canvas, view, ground);
         }
-        background::paint_shadow(canvas, view, &close);
+        close.paint(canvas, view, ground);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::wide::Wide;
     use super::*;
     use crate::sim::{BrickState, LoaderState};
 
@@ -126,6 +142,34 @@ mod tests {
             used.render(&state, &mut a);
             fresh.render(&state, &mut b);
             assert_eq!(a, b);
+        }
+    }
+
+    #[test]
+    fn the_bytes_are_the_same_with_and_without_wide_instructions() {
+        for (i, camera) in
+            [Camera::cab(96, 72), Camera::cab(101, 67), Camera::spectator(150, 100)].into_iter().enumerate()
+        {
+            let (mut wide, mut plain) = (Renderer::new(camera), Renderer::new(camera));
+            plain.canvas.wide = Wide::plain();
+            let (mut a, mut b) = (vec![0; wide.frame_len()], vec![0; wide.frame_len()]);
+            for turn in 0..12 {
+                let angle = 0.6 * turn as f32 + i as f32;
+                let lift_m = 0.1 * turn as f32;
+                let loader = LoaderState {
+                    x_m: 5.0 * angle.sin(),
+                    z_m: 2.0,
+                    heading_rad: angle,
+                    lift_m,
+                    tilt: angle.cos(),
+                    ..LoaderState::default()
+                };
+                let bricks = vec![brick_at(3.0, 0.5), brick_at(-5.0, angle)];
+                let state = WorldState { loader, bricks, ..WorldState::default() };
+                wide.render(&state, &mut a);
+                plain.render(&state, &mut b);
+                assert_eq!(a, b);
+            }
         }
     }
 

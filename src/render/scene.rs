@@ -1,28 +1,43 @@
 //! What stands in the arena besides the loader: the box, the bricks, and the walls as people see them.
 
-use super::background::Shadow;
 use super::camera::View;
-use super::colour::{SUN, lego};
+use super::canvas::Canvas;
+use super::colour::{SUN, lego, pack};
+use super::coverage::Quad;
+use super::shadow::Shadow;
 use super::solids::{Painter, Round};
 use super::space::{Pose, V3, dot};
 use crate::sim::BrickState;
 use crate::sim::geometry::{BOX_CENTRE_M, BOX_HALF_M, BOX_HEIGHT_M, WALL_HEIGHT_M, WALL_M};
 
 const BOX_WALL_M: f32 = 0.07;
+const BOX_FLOOR: [f32; 3] = [84.0, 70.0, 58.0];
 const BOX_COLOUR: [f32; 3] = [150.0, 112.0, 74.0];
 const BOX_RIM: [f32; 3] = [232.0, 222.0, 204.0];
 const CURB: [f32; 3] = [120.0, 124.0, 132.0];
 const CURB_HEIGHT_M: f32 = 0.12;
 const WALL_WIDTH_M: f32 = 0.18;
 const WALL_TOP: [f32; 3] = [222.0, 224.0, 228.0];
-/// Studs smaller than this across are not drawn: they would only flicker.
-const STUD_MIN_SAMPLES: f32 = 5.0;
+/// Studs smaller than this across are not drawn: they would only flicker …
+const STUD_MIN_PX: f32 = 2.5;
+/// … and smaller than this only their tops.
+const STUD_SIDES_MIN_PX: f32 = 2.5;
+
+/// The dark floor inside the box; its edge lies under the walls.
+pub(super) fn paint_box_floor(canvas: &mut Canvas, view: &View) {
+    let out = BOX_HALF_M - 0.5 * BOX_WALL_M;
+    let (low, high) = (BOX_CENTRE_M - out, BOX_CENTRE_M + out);
+    let corners = [(low, low), (high, low), (high, high), (low, high)].map(|(x, z)| [x, 0.0, z]);
+    if let Some(rows) = view.rows_of(&corners) {
+        canvas.paint(&Quad::new(view, corners), rows, pack(BOX_FLOOR));
+    }
+}
 
 /// The open box: four walls with a light rim.
 pub(super) fn draw_box(painter: &mut Painter) {
     let rim_m = 0.05;
     for side in 0..4 {
-        let pose = Pose::standing([BOX_CENTRE_M, 0.0, BOX_CENTRE_M], side as f32 * std::f32::consts::FRAC_PI_2);
+        let pose = Pose::quarter_turned([BOX_CENTRE_M, 0.0, BOX_CENTRE_M], side);
         // Each wall gives one corner to its neighbour, so that no two overlap.
         let (inner, outer) = (BOX_HALF_M - BOX_WALL_M, BOX_HALF_M);
         let top = BOX_HEIGHT_M - rim_m;
@@ -34,7 +49,7 @@ pub(super) fn draw_box(painter: &mut Painter) {
 /// The walls' thickness for people: near walls are only a low curb, so that they hide nothing; far ones get a top.
 pub(super) fn draw_wall_tops(painter: &mut Painter) {
     for side in 0..4 {
-        let pose = Pose::standing([0.0; 3], side as f32 * std::f32::consts::FRAC_PI_2);
+        let pose = Pose::quarter_turned([0.0; 3], side);
         let outer = WALL_M + WALL_WIDTH_M;
         painter.cuboid(&pose, [WALL_M, 0.0, -outer], [outer, CURB_HEIGHT_M, WALL_M], CURB);
         if dot(pose.axes[0], painter.view.eye) < WALL_M {
@@ -54,17 +69,18 @@ pub(super) fn draw_brick(painter: &mut Painter, brick: &BrickState) {
     painter.cuboid(&pose, [-h[0], -h[1], -h[2]], h, colour);
     let pitch = h[0].min(h[2]);
     let radius = 0.31 * pitch;
-    let size = painter.view.samples_of(brick.position_m, 2.0 * radius);
-    if size < STUD_MIN_SAMPLES {
+    let size_px = painter.view.px_of(brick.position_m, 2.0 * radius);
+    if size_px < STUD_MIN_PX {
         return;
     }
-    let look = Round { sides: if size < 14.0 { 8 } else { 14 }, side: colour, cap: colour };
-    let count = |half: f32| ((2.0 * half / pitch).round() as usize).clamp(1, 12);
+    let sides = if size_px < 7.0 { 8 } else { 14 };
+    let look = Round { sides, has_sides: size_px >= STUD_SIDES_MIN_PX, side: colour, cap: colour };
+    let count = |half: f32| ((2.0 * half / pitch + 0.5) as usize).clamp(1, 12);
     let (along, across) = (count(h[0]), count(h[2]));
     for i in 0..along {
         for j in 0..across {
             let place = |k: usize, n: usize, half: f32| (2.0 * half) * ((k as f32 + 0.5) / n as f32) - half;
-            let stud = pose.child([place(i, along, h[0]), h[1], place(j, across, h[2])], 0.0, 0.0);
+            let stud = pose.moved([place(i, along, h[0]), h[1], place(j, across, h[2])]);
             painter.cylinder(&stud, 1, radius, 0.0, 0.22 * pitch, look);
         }
     }
@@ -83,18 +99,20 @@ pub(super) fn brick_shadows(brick: &BrickState) -> [Shadow; 2] {
     // The axis that points up most; the other two span the footprint.
     let steepest = (0..3).max_by(|&a, &b| pose.axes[a][1].abs().total_cmp(&pose.axes[b][1].abs())).unwrap_or(1);
     let (u, v) = ((steepest + 1) % 3, (steepest + 2) % 3);
-    let heading_rad = pose.axes[u][2].atan2(pose.axes[u][0]);
+    let (x, z) = (pose.axes[u][0], pose.axes[u][2]);
+    let length = (x * x + z * z).sqrt();
+    let (x, z) = if length > 1e-6 { (x / length, z / length) } else { (1.0, 0.0) };
     let below = (0..3).map(|axis| pose.axes[axis][1].abs() * h[axis]).sum::<f32>();
     let gap = (brick.position_m[1] - below).max(0.0);
     let floor = [brick.position_m[0], 0.0, brick.position_m[2]];
     let close = Shadow {
-        pose: Pose::standing(floor, heading_rad),
+        pose: Pose::facing(floor, x, z),
         half_m: (h[u], h[v]),
         blur_m: 0.14 + 0.5 * gap,
         strength: 0.6 / (1.0 + gap),
     };
     let thrown = Shadow {
-        pose: Pose::standing(sun_shift(floor, brick.position_m[1]), heading_rad),
+        pose: Pose::facing(sun_shift(floor, brick.position_m[1]), x, z),
         half_m: (h[u], h[v]),
         blur_m: 0.1 + 0.3 * gap,
         strength: 0.32 / (1.0 + gap),
@@ -107,25 +125,20 @@ pub(super) fn box_shadows() -> [Shadow; 2] {
     let centre = [BOX_CENTRE_M, 0.0, BOX_CENTRE_M];
     [
         Shadow {
-            pose: Pose::standing(sun_shift(centre, 0.5 * BOX_HEIGHT_M), 0.0),
+            pose: Pose::facing(sun_shift(centre, 0.5 * BOX_HEIGHT_M), 1.0, 0.0),
             half_m: (BOX_HALF_M, BOX_HALF_M),
             blur_m: 0.25,
             strength: 0.3,
         },
-        Shadow { pose: Pose::standing(centre, 0.0), half_m: (BOX_HALF_M, BOX_HALF_M), blur_m: 0.3, strength: 0.45 },
+        Shadow { pose: Pose::facing(centre, 1.0, 0.0), half_m: (BOX_HALF_M, BOX_HALF_M), blur_m: 0.3, strength: 0.45 },
     ]
 }
 
 /// The dusk at the foot of the four walls.
 pub(super) fn wall_shadows() -> [Shadow; 4] {
     [0, 1, 2, 3].map(|side| {
-        let pose = Pose::standing([0.0; 3], side as f32 * std::f32::consts::FRAC_PI_2);
-        Shadow {
-            pose: pose.child([WALL_M, 0.0, 0.0], 0.0, 0.0),
-            half_m: (0.25, WALL_M + 1.0),
-            blur_m: 0.5,
-            strength: 0.28,
-        }
+        let pose = Pose::quarter_turned([0.0; 3], side);
+        Shadow { pose: pose.moved([WALL_M, 0.0, 0.0]), half_m: (0.25, WALL_M + 1.0), blur_m: 0.5, strength: 0.28 }
     })
 }
 

@@ -1,12 +1,14 @@
 //! Convex solids drawn face by face: boxes, extruded outlines, cylinders.
 //!
 //! Solids have flat faces, each with its outward normal: facing away is decided by the normal, hidden by the canvas'
-//! depth. Faces are cut off at the floor, which itself has no depth.
+//! nearness. All is reckoned in camera axes, so a solid's frame is turned once and not each of its corners. Faces are
+//! cut off at the floor, which itself has no depth.
 
-use super::camera::View;
-use super::canvas::{Canvas, Polygon};
-use super::colour::{pack, shade};
-use super::space::{Pose, V3, add, dot, scale, sub};
+use super::camera::{NEAR_M, View};
+use super::canvas::{Canvas, Slope};
+use super::colour::{pack, shade_by};
+use super::polygon::{Corner, MAX_CORNERS, Outline};
+use super::space::{Pose, V3, add, dot, scale, sin_cos, sub};
 
 /// Draws solids of the world onto a canvas.
 pub(super) struct Painter<'a> {
@@ -14,14 +16,74 @@ pub(super) struct Painter<'a> {
     pub view: &'a View,
 }
 
+/// A frame of the world as the camera sees it.
+struct Frame {
+    origin: Corner,
+    /// The frame's axes in camera axes, and how much each rises.
+    axes: [Corner; 3],
+}
+
+impl Frame {
+    fn new(view: &View, pose: &Pose) -> Self {
+        let axis = |d: V3| {
+            let [right, down, forward] = view.camera_direction(d);
+            [right, down, forward, d[1]]
+        };
+        Self { origin: view.corner(pose.origin), axes: pose.axes.map(axis) }
+    }
+
+    #[inline]
+    fn corner(&self, p: V3) -> Corner {
+        let [forward, up, left] = &self.axes;
+        let mut corner = self.origin;
+        for i in 0..4 {
+            corner[i] += forward[i] * p[0] + up[i] * p[1] + left[i] * p[2];
+        }
+        corner
+    }
+
+    #[inline]
+    fn direction(&self, d: V3) -> V3 {
+        let [forward, up, left] = self.axes.map(|[right, down, forward, _]| [right, down, forward]);
+        add(add(scale(forward, d[0]), scale(up, d[1])), scale(left, d[2]))
+    }
+
+    #[inline]
+    fn axis(&self, axis: usize, sign: f32) -> V3 {
+        let [right, down, forward, _] = self.axes[axis];
+        scale([right, down, forward], sign)
+    }
+}
+
 impl Painter<'_> {
-    fn face(&mut self, corners: impl IntoIterator<Item = V3>, normal: V3, colour: [f32; 3]) {
-        let polygon = Polygon::new(corners);
-        let Some(&first) = polygon.corners().first() else { return };
-        if dot(normal, sub(self.view.eye, first)) <= 0.0 {
+    /// A face in camera axes, its normal outward.
+    fn face(&mut self, corners: &[Corner], normal: V3, colour: [f32; 3]) {
+        let Some(&[x, y, z, _]) = corners.first() else { return };
+        // The plane is n·p = d; d < 0 exactly when the eye is before the face.
+        let offset = dot(normal, [x, y, z]);
+        if offset >= -1e-6 || offset.is_nan() {
             return;
         }
-        self.canvas.fill_face(self.view, &polygon.clipped(1, 0.0), normal, pack(shade(colour, normal)));
+        let clipped;
+        let corners = if corners.iter().all(|c| c[2] >= NEAR_M && c[3] >= 0.0) {
+            corners
+        } else {
+            clipped = Outline::new(corners).before_eye_above_floor();
+            clipped.corners()
+        };
+        let n = self.view.samples as f32;
+        let (focal, centre) = (self.view.focal * n, [self.view.centre.0 * n, self.view.centre.1 * n]);
+        let mut flat = [[0.0; 2]; MAX_CORNERS];
+        for (to, from) in flat.iter_mut().zip(corners) {
+            let per_depth = focal / from[2];
+            *to = [centre[0] + from[0] * per_depth, centre[1] + from[1] * per_depth];
+        }
+        let per_offset = 1.0 / offset;
+        let per_sample = per_offset / focal;
+        let (per_column, per_row) = (normal[0] * per_sample, normal[1] * per_sample);
+        let at_origin = normal[2] * per_offset + per_column * (0.5 - centre[0]) + per_row * (0.5 - centre[1]);
+        let colour = pack(shade_by(colour, dot(normal, self.view.sun)));
+        self.canvas.fill_face(&flat[..corners.len()], Slope { at_origin, per_column, per_row }, colour);
     }
 
     /// A box from corner `low` to corner `high` of the frame.
@@ -31,25 +93,34 @@ impl Painter<'_> {
         if !self.view.may_see(pose.point(centre), dot(half, half).sqrt()) {
             return;
         }
+        let frame = Frame::new(self.view, pose);
         for axis in 0..3 {
             let (u, v) = ((axis + 1) % 3, (axis + 2) % 3);
-            for (sign, level) in [(-1.0, low[axis]), (1.0, high[axis])] {
-                let corners = [(low[u], low[v]), (high[u], low[v]), (high[u], high[v]), (low[u], high[v])];
-                let corners = corners.map(|(a, b)| {
-                    let mut p = [0.0; 3];
-                    p[axis] = level;
-                    p[u] = a;
-                    p[v] = b;
-                    pose.point(p)
-                });
-                self.face(corners, scale(pose.axes[axis], sign), colour);
-            }
+            // How far along this axis the eye is: it sees at most one of the two faces.
+            let eye = -dot(frame.axis(axis, 1.0), [frame.origin[0], frame.origin[1], frame.origin[2]]);
+            let (sign, level) = if eye > high[axis] {
+                (1.0, high[axis])
+            } else if eye < low[axis] {
+                (-1.0, low[axis])
+            } else {
+                continue;
+            };
+            let corners = [(low[u], low[v]), (high[u], low[v]), (high[u], high[v]), (low[u], high[v])];
+            let corners = corners.map(|(a, b)| {
+                let mut p = [0.0; 3];
+                p[axis] = level;
+                p[u] = a;
+                p[v] = b;
+                frame.corner(p)
+            });
+            self.face(&corners, frame.axis(axis, sign), colour);
         }
     }
 
     /// A convex outline in the frame's (forward, up) plane, drawn out from `right` to `left` along the frame's left
     /// axis. The outline runs anticlockwise when forward points right and up points up.
     pub fn extrusion(&mut self, pose: &Pose, outline: &[(f32, f32)], right: f32, left: f32, colour: [f32; 3]) {
+        let frame = Frame::new(self.view, pose);
         for (i, &(f, u)) in outline.iter().enumerate() {
             let (next_f, next_u) = outline[(i + 1) % outline.len()];
             let (df, du) = (next_f - f, next_u - u);
@@ -57,13 +128,16 @@ impl Painter<'_> {
             if length < 1e-6 {
                 continue;
             }
-            let normal = pose.direction([du / length, -df / length, 0.0]);
+            let normal = frame.direction([du / length, -df / length, 0.0]);
             let corners = [[f, u, right], [next_f, next_u, right], [next_f, next_u, left], [f, u, left]];
-            self.face(corners.map(|p| pose.point(p)), normal, colour);
+            self.face(&corners.map(|p| frame.corner(p)), normal, colour);
         }
         for (level, sign) in [(right, -1.0), (left, 1.0)] {
-            let cap = outline.iter().map(|&(f, u)| pose.point([f, u, level]));
-            self.face(cap, scale(pose.axes[2], sign), colour);
+            let mut cap = [[0.0; 4]; MAX_CORNERS];
+            for (corner, &(f, u)) in cap.iter_mut().zip(outline) {
+                *corner = frame.corner([f, u, level]);
+            }
+            self.face(&cap[..outline.len().min(MAX_CORNERS)], frame.axis(2, sign), colour);
         }
     }
 
@@ -74,26 +148,36 @@ impl Painter<'_> {
         if !self.view.may_see(pose.origin, reach) {
             return;
         }
+        let frame = Frame::new(self.view, pose);
         let sides = look.sides.clamp(3, 24);
         let (u, v) = ((axis + 1) % 3, (axis + 2) % 3);
-        let turn = std::f32::consts::TAU / sides as f32;
-        let at = |i: f32, r: f32, level: f32| {
-            let (sin, cos) = (i * turn).sin_cos();
+        let at = |(cos, sin): (f32, f32), r: f32, level: f32| {
             let mut p = [0.0; 3];
             p[axis] = level;
             p[u] = r * cos;
             p[v] = r * sin;
             p
         };
-        for i in 0..sides {
-            let (a, b) = (i as f32, (i + 1) as f32);
-            let corners = [at(a, radius, low), at(b, radius, low), at(b, radius, high), at(a, radius, high)];
-            let normal = pose.direction(at(a + 0.5, 1.0, 0.0));
-            self.face(corners.map(|p| pose.point(p)), normal, look.side);
+        // Corners and the middles of the sides by turning on by half a side each.
+        let (half_sin, half_cos) = sin_cos(std::f32::consts::PI / sides as f32);
+        let turned = |(cos, sin): (f32, f32)| (cos * half_cos - sin * half_sin, cos * half_sin + sin * half_cos);
+        let mut ring = [(1.0_f32, 0.0_f32); 24];
+        let mut here = (1.0, 0.0);
+        for corner in &mut ring[..sides] {
+            let middle = turned(here);
+            let next = turned(middle);
+            *corner = here;
+            if look.has_sides {
+                let corners =
+                    [at(here, radius, low), at(next, radius, low), at(next, radius, high), at(here, radius, high)];
+                let normal = frame.direction(at(middle, 1.0, 0.0));
+                self.face(&corners.map(|p| frame.corner(p)), normal, look.side);
+            }
+            here = next;
         }
         for (level, sign) in [(low, -1.0), (high, 1.0)] {
-            let cap = (0..sides).map(|i| pose.point(at(i as f32, radius, level)));
-            self.face(cap, scale(pose.axes[axis], sign), look.cap);
+            let cap = ring.map(|direction| frame.corner(at(direction, radius, level)));
+            self.face(&cap[..sides], frame.axis(axis, sign), look.cap);
         }
     }
 
@@ -109,6 +193,8 @@ impl Painter<'_> {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Round {
     pub sides: usize,
+    /// Whether the side faces are drawn; from afar the caps are enough.
+    pub has_sides: bool,
     pub side: [f32; 3],
     pub cap: [f32; 3],
 }
