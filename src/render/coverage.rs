@@ -78,10 +78,10 @@ impl Quad {
     #[inline(always)]
     fn row(&self, row: usize, width: usize) -> QuadRow {
         let (mut at, mut some, mut whole) = ([0.0; 4], (0.0, width as f32), (0.0, width as f32));
-        for i in 0..4 {
-            at[i] = self.b[i] * row as f32 + self.c[i];
+        for (i, at) in at.iter_mut().enumerate() {
+            *at = self.b[i] * row as f32 + self.c[i];
             // Where the test is −½, and where it is +½.
-            let (outer, inner) = ((-0.5 - at[i]) * self.per_a[i], (0.5 - at[i]) * self.per_a[i]);
+            let (outer, inner) = ((-0.5 - *at) * self.per_a[i], (0.5 - *at) * self.per_a[i]);
             if self.a[i] > 0.0 {
                 some.0 = larger(some.0, outer);
                 whole.0 = larger(whole.0, inner);

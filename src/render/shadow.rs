@@ -157,6 +157,6 @@ fn darken(pixels: &mut [u32], (start, end): (usize, usize), p: &Profile, q: &Pro
         let smooth = cover * cover * (3.0 - 2.0 * cover);
         let inside = u32::from(i < end as i32).wrapping_neg();
         let keep = 256 - ((SHIFT + strength * smooth).to_bits() & 0x1ff & inside);
-        *pixel = ((*pixel & RED_BLUE) * keep >> 8) & RED_BLUE | ((*pixel & GREEN) * keep >> 8) & GREEN;
+        *pixel = (((*pixel & RED_BLUE) * keep) >> 8) & RED_BLUE | (((*pixel & GREEN) * keep) >> 8) & GREEN;
     }
 }
