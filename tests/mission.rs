@@ -13,6 +13,7 @@ use ralphton::cycle::driver::Driver;
 use ralphton::cycle::preset::LoopPreset;
 use ralphton::cycle::runner::Runner;
 use ralphton::cycle::summary::{MissionSummary, mission_summary};
+use ralphton::cycle::terms::Terms;
 use ralphton::ledger::{Ledger, PriceBook};
 use ralphton::store::{EvaluationKind, MessageRow, Store};
 use ralphton::tools::ToolDeps;
@@ -49,6 +50,7 @@ async fn run_mission(folder: &Path) -> (MissionSummary, Vec<MessageRow>, Store) 
         loops: 1,
         target_success: 0.95,
         seed: Seed(3),
+        terms: Terms::default(),
     };
     let mission = control::start(&store, &order, clock.now()).await.unwrap();
 

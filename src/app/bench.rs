@@ -4,10 +4,11 @@
 
 use super::cli::{BenchArgs, BenchPart, UpArgs, say};
 use super::{Ending, threads, up};
-use crate::base::{Cancel, EvaluationSeed, Seed};
+use crate::base::{Cancel, EvaluationSeed, Seed, Stage};
 use crate::config::{Config, Secrets};
 use crate::cycle::preset::LoopPreset;
 use crate::cycle::summary::mission_summary;
+use crate::cycle::throughput::outcomes;
 use crate::dataset::{TrainingSet, load_training_set};
 use crate::episodes::{self, Order};
 use crate::policy::{ActConfig, Observation, Policy, TrainEvent, TrainPlan};
@@ -230,13 +231,15 @@ fn loop_figures(config: &Config, source: &str, scratch: &Path, figures: &mut Vec
     let started = Instant::now();
     super::block_on(up::run(&data, config, source, &Secrets::default(), &args))?;
     let wall = started.elapsed().as_secs_f64() / 60.0;
-    let summary = super::block_on(async {
+    let (summary, times) = super::block_on(async {
         let store = super::data_dir::open_store(&data).await?;
         let mission = store.latest_mission().await?.context("no mission was made")?;
         let now = mission.ended_at.unwrap_or(mission.created_at);
         let summary = mission_summary(&store, mission.id, now).await?.context("no mission was made")?;
+        let first = summary.loops.first().context("no loop was made")?;
+        let times = outcomes(&store, first.id).await?;
         store.close().await;
-        Ok(summary)
+        Ok((summary, times))
     })?;
     let first = summary.loops.first().context("no loop was made")?;
     figures.push(Figure { name: "loop: process, start to end", value: wall, unit: "minutes" });
@@ -248,10 +251,29 @@ fn loop_figures(config: &Config, source: &str, scratch: &Path, figures: &mut Vec
         figures.push(Figure { name: "loop: hidden scenes solved", value: scenes.rate() * 100.0, unit: "%" });
         figures.push(Figure { name: "loop: hidden scenes driven", value: f64::from(scenes.trials), unit: "scenes" });
     }
+    for time in &times {
+        let [forecast_name, fact_name] = time_names(time.stage);
+        if let Some(forecast) = &time.forecast {
+            figures.push(Figure { name: forecast_name, value: forecast.seconds, unit: "s" });
+        }
+        if let Some(value) = time.fact_s {
+            figures.push(Figure { name: fact_name, value, unit: "s" });
+        }
+    }
     if let Some(mib) = super::doctor::peak_memory_mib() {
         figures.push(Figure { name: "loop: peak resident memory", value: mib, unit: "MiB" });
     }
     Ok(())
+}
+
+/// What forecast and fact of a stage are called.
+fn time_names(stage: Stage) -> [&'static str; 2] {
+    match stage {
+        Stage::Generate => ["loop: generate, forecast", "loop: generate, took"],
+        Stage::Train => ["loop: train, forecast", "loop: train, took"],
+        Stage::Evaluate => ["loop: evaluate, forecast", "loop: evaluate, took"],
+        Stage::Feedback => ["loop: feedback, forecast", "loop: feedback, took"],
+    }
 }
 
 /// A folder that is removed at the end.

@@ -27,7 +27,8 @@ pub struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 as asked for · 1 error · 2 bad arguments · 3 the mission failed · 4 a person stopped the mission · \
-5 a check found something wrong · 130 interrupted (the next start goes on)";
+5 a check found something wrong · 6 the mission's time, samples or dollars were used before its target was met · \
+7 the mission ended because several loops in a row brought nothing · 130 interrupted (the next start goes on)";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -43,10 +44,14 @@ pub enum Command {
     Rollout(RolloutArgs),
     /// Show what the loops reached
     Report(ReportArgs),
+    /// Show the tree of what made a checkpoint, dataset, evaluation or clip
+    Lineage(LineageArgs),
     /// Show what the agents spent
     Cost(CostArgs),
     /// Show each agent's age of progress and the last checks
     Watchdog(WatchdogArgs),
+    /// Measure in less than a minute what this machine does with a preset; plans get their times from it
+    Probe(ProbeArgs),
     /// Check the machine, the configuration, the data folder and the keys
     Doctor,
     /// Measure the simulator, the renderer, the trainer, rollouts, or a whole loop on this machine
@@ -247,6 +252,29 @@ pub struct WatchdogArgs {
     /// Run every check once, cure what needs it, and exit with 5 when something was wrong
     #[arg(long)]
     pub once: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct LineageArgs {
+    /// The first characters of its hash, `champion`, `latest`, or `checkpoint-3`, `dataset-3`, `evaluation-3`
+    #[arg(value_name = "ARTEFACT")]
+    pub artefact: String,
+}
+
+#[derive(Debug, Args)]
+pub struct ProbeArgs {
+    /// Sizes from this preset of agents.toml [default: the mission's]
+    #[arg(long, value_name = "NAME")]
+    pub preset: Option<String>,
+    /// Take some seconds only, as `up` does before a mission
+    #[arg(long)]
+    pub short: bool,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    pub json: bool,
+    /// Threads [default: all]
+    #[arg(long, value_name = "N", value_parser = parse_threads)]
+    pub threads: Option<usize>,
 }
 
 #[derive(Debug, Args)]

@@ -4,10 +4,11 @@ use super::cli::{CostArgs, ReportArgs, WatchdogArgs, say};
 use super::{Ending, data_dir};
 use crate::base::{Clock, MissionId, NanoUsd, Proportion, SystemClock, Timestamp};
 use crate::config::Config;
-use crate::cycle::summary::{LoopSummary, MissionSummary, mission_summary};
+use crate::cycle::summary::{LoopSummary, MissionSummary, duration, mission_summary};
+use crate::cycle::throughput::outcomes;
 use crate::report::{
-    FailureCount, FailurePoint, LoopLine, RunReport, SuccessPoint, failure_chart, heat_map, loops_table,
-    run_report_markdown, success_chart,
+    FailureCount, FailurePoint, LoopLine, RunReport, StageTimeLine, SuccessPoint, failure_chart, heat_map, loops_table,
+    run_report_markdown, success_chart, times_chart,
 };
 use crate::store::Store;
 use crate::watchdog;
@@ -63,6 +64,11 @@ pub async fn report_text(store: &Store, mission: MissionId, now: Timestamp) -> a
         }
         if !row.gate_reason.is_empty() {
             text.push_str(&format!("\n        gate: {}", row.gate_reason));
+        }
+        for time in outcomes(store, row.id).await? {
+            if let Some(words) = time.in_words() {
+                text.push_str(&format!("\n        {}: {}", time.stage, words.to_lowercase().trim_end_matches('.')));
+            }
         }
         for (what, path) in [("dataset", &row.dataset), ("checkpoint", &row.checkpoint)] {
             if let Some(path) = path {
@@ -122,12 +128,37 @@ async fn write_report(store: &Store, mission: MissionId, now: Timestamp, out: &P
             write("failure-map.png", &heat_map(&failed)?)?;
         }
     }
-    let mut markdown = run_report_markdown(&run_report(&summary, now));
+    let times = stage_times(store, &summary).await?;
+    let report = RunReport { times, ..run_report(&summary, now) };
+    let mut markdown = run_report_markdown(&report);
     markdown.push_str("\n![success over loops](success.png)\n");
+    if !report.times.is_empty() {
+        write("times.png", &times_chart(&report.times)?)?;
+        markdown.push_str("\n![forecast against fact](times.png)\n");
+    }
     if newest.is_some() {
         markdown.push_str("\n![failures](failures.png)\n\n![where it failed](failure-map.png)\n");
     }
     write("report.md", markdown.as_bytes())
+}
+
+/// Forecast and fact of every stage that had a forecast.
+async fn stage_times(store: &Store, summary: &MissionSummary) -> anyhow::Result<Vec<StageTimeLine>> {
+    let mut lines = Vec::new();
+    for row in &summary.loops {
+        for time in outcomes(store, row.id).await? {
+            let Some(forecast) = time.forecast else { continue };
+            lines.push(StageTimeLine {
+                loop_number: row.number,
+                stage: time.stage.to_string(),
+                forecast_s: forecast.seconds,
+                low_s: forecast.low_s,
+                high_s: forecast.high_s,
+                took_s: time.fact_s,
+            });
+        }
+    }
+    Ok(lines)
 }
 
 fn run_report(summary: &MissionSummary, now: Timestamp) -> RunReport {
@@ -170,6 +201,7 @@ fn run_report(summary: &MissionSummary, now: Timestamp) -> RunReport {
             .find(|row| !row.failures.is_empty())
             .map(|row| counts(&row.failures))
             .unwrap_or_default(),
+        times: Vec::new(),
         spent: summary.spent,
         artefacts,
         versions,
@@ -198,7 +230,7 @@ pub async fn status_text(store: &Store, now: Timestamp) -> anyhow::Result<String
             || row.canary.map_or_else(|| "no number yet".to_owned(), |canary| format!("canary {canary}")),
             |scenes: Proportion| scenes.to_string(),
         );
-        let eta = row.eta_s.map(|s| format!(", about {:.0} s left", s)).unwrap_or_default();
+        let eta = row.eta_s.map(|s| format!(", about {} left", duration(s))).unwrap_or_default();
         lines.push(format!("  loop {} of {}: {}{eta}; {success}", row.number, mission.planned_loops, row.doing));
     }
     Ok(lines.join("\n"))

@@ -6,6 +6,7 @@ mod data_dir;
 mod doctor;
 mod inspect;
 mod live_log;
+mod probe;
 mod standalone;
 mod steer;
 mod team;
@@ -27,18 +28,25 @@ pub enum Ending {
     MissionStopped,
     /// A check found something wrong.
     CheckFailed,
+    /// The mission's time, samples or dollars were used before its target was met.
+    BudgetUsed,
+    /// The mission ended since several loops in a row brought nothing.
+    NoProgress,
     /// Ctrl-C or a request to terminate; the next start goes on.
     Interrupted,
 }
 
 impl Ending {
-    /// 0 done, 3 mission failed, 4 mission stopped, 5 check failed, 130 interrupted; 1 is an error, 2 bad arguments.
+    /// 0 done, 3 mission failed, 4 mission stopped, 5 check failed, 6 budget used, 7 no progress, 130 interrupted; 1 is
+    /// an error, 2 bad arguments.
     pub fn code(self) -> u8 {
         match self {
             Ending::Done => 0,
             Ending::MissionFailed => 3,
             Ending::MissionStopped => 4,
             Ending::CheckFailed => 5,
+            Ending::BudgetUsed => 6,
+            Ending::NoProgress => 7,
             Ending::Interrupted => 130,
         }
     }
@@ -87,8 +95,10 @@ fn dispatch(cli: Cli) -> anyhow::Result<Ending> {
         Command::Train(args) => standalone::train(&config, &args),
         Command::Rollout(args) => standalone::rollout(&config, &args),
         Command::Report(args) => block_on(inspect::report(&cli.data, &args)),
+        Command::Lineage(args) => block_on(probe::lineage(&cli.data, &args)),
         Command::Cost(args) => block_on(inspect::cost(&cli.data, &args)),
         Command::Watchdog(args) => block_on(inspect::watchdog(&cli.data, &config, &args)),
+        Command::Probe(args) => block_on(probe::run(&cli.data, &config, &args)),
         Command::Doctor => block_on(doctor::run(&cli.data, &config, &source, &secrets)),
         Command::Bench(args) => bench::run(&config, &source, &args),
     }

@@ -27,6 +27,7 @@ pub fn order(
         loops: loops.unwrap_or(mission.loops),
         target_success: mission.target_success,
         seed: Seed(seed.unwrap_or(mission.seed)),
+        terms: mission.terms(),
     })
 }
 

@@ -109,5 +109,6 @@ fn mission_defaults(config: &Config) -> MissionDefaults {
         loops: mission.loops,
         target_success: mission.target_success,
         seed: Seed(mission.seed),
+        terms: mission.terms(),
     }
 }

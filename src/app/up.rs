@@ -7,10 +7,11 @@ use super::cli::{UpArgs, say};
 use super::data_dir::{self, DataDir};
 use super::team::{self, Team};
 use super::{Ending, inspect, live_log, steer, threads};
-use crate::base::{Clock, MessageId, MissionState, SystemClock};
+use crate::base::{Clock, MessageId, MissionEnding, MissionState, SystemClock};
 use crate::config::{Config, Secrets};
 use crate::cycle::control;
 use crate::cycle::driver::Driver;
+use crate::cycle::prober::Prober;
 use crate::cycle::runner::Runner;
 use crate::store::{MissionRow, Store};
 use anyhow::{Context, bail};
@@ -109,9 +110,12 @@ async fn mission(
 }
 
 fn start_loop(dir: &DataDir, clock: &Arc<dyn Clock>, stop: &CancellationToken, tasks: &mut JoinSet<()>) {
-    let driver = Driver::new(dir.store.clone(), Arc::clone(clock), threads());
+    let driver = Driver::new(dir.store.clone(), Arc::clone(clock), threads()).after_probe();
     let driver_stop = stop.clone();
     tasks.spawn(async move { driver.run(driver_stop).await });
+    let prober = Prober::new(dir.store.clone(), Arc::clone(clock), dir.path.clone(), threads());
+    let prober_stop = stop.clone();
+    tasks.spawn(async move { prober.run(prober_stop).await });
     let runner = Runner::new(
         dir.store.clone(),
         dir.artifacts.clone(),
@@ -183,6 +187,17 @@ async fn join(tasks: &mut JoinSet<()>, team: Team) {
     }
 }
 
+/// How a mission that ended by itself is told to a script.
+fn ending_of(ended_as: Option<MissionEnding>) -> Ending {
+    match ended_as {
+        None | Some(MissionEnding::TargetMet | MissionEnding::LoopsDone | MissionEnding::AskedToEnd) => Ending::Done,
+        Some(MissionEnding::Deadline | MissionEnding::SamplesUsed | MissionEnding::DollarsUsed) => Ending::BudgetUsed,
+        Some(MissionEnding::NoProgress) => Ending::NoProgress,
+        Some(MissionEnding::Stopped) => Ending::MissionStopped,
+        Some(MissionEnding::Failed) => Ending::MissionFailed,
+    }
+}
+
 async fn conclude(store: &Store, ended: Option<MissionRow>, now: crate::base::Timestamp) -> anyhow::Result<Ending> {
     let Some(mission) = ended else {
         say("stopped; the next `ralphton up` goes on from here");
@@ -193,7 +208,7 @@ async fn conclude(store: &Store, ended: Option<MissionRow>, now: crate::base::Ti
     match mission.state {
         MissionState::Completed => {
             say(&format!("mission {} is complete: {ending}", mission.id));
-            Ok(Ending::Done)
+            Ok(ending_of(mission.ended_as))
         }
         MissionState::Stopped => {
             say(&format!("mission {} was stopped: {ending}", mission.id));

@@ -19,4 +19,4 @@ pub use money::NanoUsd;
 pub use progress::{Cancel, Progress};
 pub use proportion::Proportion;
 pub use seed::{EvaluationSeed, Rng, Seed};
-pub use states::{JobKind, JobState, LoopEnding, MissionState, Persona, Stage};
+pub use states::{Fault, JobKind, JobState, LoopEnding, MissionEnding, MissionState, Persona, Stage};

@@ -150,6 +150,61 @@ named_states! {
     }
 }
 
+named_states! {
+    /// Why a mission is over.
+    MissionEnding {
+        /// The champion solves as many hidden scenes as were asked for.
+        TargetMet = "target-met",
+        /// Every planned loop ended.
+        LoopsDone = "loops-done",
+        /// Its time is used, or no plan fits into what is left.
+        Deadline = "deadline",
+        /// Its budget of training samples is used.
+        SamplesUsed = "samples-used",
+        /// Its budget of dollars is used.
+        DollarsUsed = "dollars-used",
+        /// Several loops in a row brought no better policy.
+        NoProgress = "no-progress",
+        /// The Feedback stage asked for the end.
+        AskedToEnd = "asked-to-end",
+        /// A person stopped it.
+        Stopped = "stopped",
+        /// It cannot go on.
+        Failed = "failed",
+    }
+}
+
+named_states! {
+    /// What kind of fault ended a piece of work. The loop answers each in its own way.
+    Fault {
+        /// The loss or the gradient is no longer a number.
+        Diverged = "diverged",
+        /// There is nothing to learn from.
+        EmptyData = "empty-data",
+        /// The expert fails at what it should demonstrate.
+        ExpertGate = "expert-gate",
+        /// A checkpoint is not what was saved.
+        Certificate = "certificate",
+        /// The disk is full.
+        DiskFull = "disk-full",
+        /// It took longer than it may.
+        Overdue = "overdue",
+        /// No plan fits into the time that is left.
+        NothingFits = "nothing-fits",
+        /// The work ended without a word.
+        Crashed = "crashed",
+        /// Anything else.
+        Other = "other",
+    }
+}
+
+impl Default for Fault {
+    /// What is not known better.
+    fn default() -> Self {
+        Fault::Other
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -39,18 +39,43 @@ const STOP: CommandInfo =
 const LOOP_STATUS: CommandInfo =
     info("loop status", "/loop status", "the running loop: stage, progress, time left, success", Rights::Read);
 const PLAN: CommandInfo =
-    info("loop plan", "/loop plan", "what was decided for each stage of this loop, and by whom", Rights::Read);
+    info("loop plan", "/loop plan", "each stage's plan, decided or to come, with how long it takes", Rights::Read);
+const APPROVE: CommandInfo = info("approve", "/approve", "let the plan that waits run", Rights::Operate);
+const VETO: CommandInfo =
+    info("veto", "/veto [reason]", "send the plan that waits back to whoever made it", Rights::Operate);
 const COST: CommandInfo =
     info("cost", "/cost", "what the team's thinking has cost, by agent and by loop", Rights::Read);
 const ASK: CommandInfo =
     info("ask", "/ask <agent> <question>", "ask an agent; it answers in the channel", Rights::Operate);
 const REPORT: CommandInfo =
     info("report", "/report [loop]", "all loops in a table with a chart, or one loop with its failures", Rights::Read);
+const LINEAGE: CommandInfo = info(
+    "lineage",
+    "/lineage <artefact>",
+    "the tree of what made a checkpoint, dataset, evaluation or clip",
+    Rights::Read,
+);
 const WHY: CommandInfo = info("why", "/why", "why nothing moves, or why it moves slowly", Rights::Read);
 const HELP: CommandInfo = info("help", "/help [command]", "this list, or one command", Rights::Read);
 
-const ALL: [CommandInfo; 13] =
-    [STATUS, AGENTS, START, PAUSE, RESUME, STOP, LOOP_STATUS, PLAN, COST, ASK, REPORT, WHY, HELP];
+const ALL: [CommandInfo; 16] = [
+    STATUS,
+    AGENTS,
+    START,
+    PAUSE,
+    RESUME,
+    STOP,
+    LOOP_STATUS,
+    PLAN,
+    APPROVE,
+    VETO,
+    COST,
+    ASK,
+    REPORT,
+    LINEAGE,
+    WHY,
+    HELP,
+];
 
 /// Every command, in the order people meet them.
 pub fn catalogue() -> &'static [CommandInfo] {
@@ -68,6 +93,9 @@ pub(super) fn entry_of(request: &Request) -> &'static CommandInfo {
         Request::Loop(LoopRequest::Stop) => &STOP,
         Request::Loop(LoopRequest::Status) => &LOOP_STATUS,
         Request::Loop(LoopRequest::Plan) => &PLAN,
+        Request::Approve => &APPROVE,
+        Request::Veto { .. } => &VETO,
+        Request::Lineage { .. } => &LINEAGE,
         Request::Cost => &COST,
         Request::Ask { .. } => &ASK,
         Request::Report { .. } => &REPORT,
@@ -122,6 +150,7 @@ mod tests {
         for entry in catalogue() {
             let line = match entry.name {
                 "ask" => "/ask training how far?".to_owned(),
+                "lineage" => "/lineage champion".to_owned(),
                 name => format!("/{name}"),
             };
             let request = parse(&line).unwrap();
@@ -132,7 +161,7 @@ mod tests {
     #[test]
     fn what_changes_or_spends_is_for_operators() {
         let operators: Vec<_> = ALL.iter().filter(|e| e.rights == Rights::Operate).map(|e| e.name).collect();
-        assert_eq!(operators, ["loop start", "loop pause", "loop resume", "loop stop", "ask"]);
+        assert_eq!(operators, ["loop start", "loop pause", "loop resume", "loop stop", "approve", "veto", "ask"]);
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! `/status`, `/loop …`: where the mission stands, and starting, pausing, resuming, stopping it.
 
 use super::{Asker, CommandError, Commands, Reply, words};
-use crate::base::{MissionState, Proportion, Seed, Stage};
+use crate::base::{Proportion, Seed};
 use crate::cycle::control::{self, MissionOrder};
 use crate::cycle::preset::LoopPreset;
-use crate::cycle::summary::{LoopSummary, MissionSummary, grouped, mission_summary};
-use crate::store::DecisionRow;
-use serde_json::Value;
+use crate::cycle::summary::{LoopSummary, MissionSummary, duration, grouped, mission_summary};
+use crate::cycle::terms::Terms;
+use crate::cycle::throughput::{outcomes, samples_used};
+use crate::store::MissionRow;
 
 /// What a mission is when the person who starts it leaves things out.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +22,8 @@ pub struct MissionDefaults {
     pub target_success: f64,
     /// Where all randomness begins.
     pub seed: Seed,
+    /// Deadline, budgets and approvals.
+    pub terms: Terms,
 }
 
 /// Said wherever there is no mission to speak of.
@@ -53,8 +56,9 @@ impl Commands {
         if let Some(ending) = &mission.ending {
             text += &format!("Ended: {ending}.\n");
         }
+        text += &self.limits(mission).await?;
         match summary.loops.last() {
-            Some(newest) => text += &card(newest),
+            Some(newest) => text += &format!("{}{}", card(newest), self.forecast_line(newest).await?),
             None => text += "The first loop opens in a moment.\n",
         }
         let measured = summary.loops.iter().filter_map(|one| Some((one.number, one.scenes?)));
@@ -70,7 +74,8 @@ impl Commands {
         let Some(newest) = summary.loops.last() else {
             return Ok(Reply::open("The first loop opens in a moment."));
         };
-        Ok(Reply::open(card(newest).trim_end()))
+        let text = format!("{}{}", card(newest), self.forecast_line(newest).await?);
+        Ok(Reply::open(text.trim_end()))
     }
 
     pub(super) async fn start(
@@ -88,6 +93,7 @@ impl Commands {
             loops: loops.unwrap_or(self.defaults.loops),
             target_success: self.defaults.target_success,
             seed: seed.unwrap_or(self.defaults.seed),
+            terms: self.defaults.terms.clone(),
         };
         let mission = control::start(&self.store, &order, self.now()).await?;
         tracing::info!(%mission, by = asker.id, front = asker.front, "mission started");
@@ -130,26 +136,40 @@ impl Commands {
         Ok(Reply::open("Stopped. Everything made so far is kept; `/report` shows it."))
     }
 
-    pub(super) async fn plan(&self) -> Result<Reply, CommandError> {
-        let Some(summary) = self.mission().await? else {
-            return Ok(Reply::open(self.plan_of_defaults()));
-        };
-        let Some(newest) = summary.loops.last() else {
-            return Ok(Reply::open("The first loop opens in a moment; nothing is decided yet."));
-        };
-        let mut text = format!("**Loop {}, what was decided**\n", newest.number);
-        for stage in Stage::ALL {
-            let decision = self.store.decision_for(newest.id, *stage).await?;
-            text += &decision_line(*stage, decision.as_ref());
+    /// "Train should take about 3 min 40 s (2 min 56 s to 4 min 24 s)." for the stage that runs.
+    async fn forecast_line(&self, newest: &LoopSummary) -> Result<String, CommandError> {
+        let times = outcomes(&self.store, newest.id).await?;
+        let running = times.iter().find(|time| Some(time.stage) == newest.stage && time.fact_s.is_none());
+        Ok(running.and_then(|time| time.forecast.as_ref()).map_or(String::new(), |forecast| {
+            format!(
+                "The {} stage should take about {} in all ({} to {}).\n",
+                forecast.stage,
+                duration(forecast.seconds),
+                duration(forecast.low_s),
+                duration(forecast.high_s)
+            )
+        }))
+    }
+
+    /// What is left of the mission's limits.
+    async fn limits(&self, mission: &MissionRow) -> Result<String, CommandError> {
+        let terms = Terms::of(&mission.terms);
+        let mut parts = Vec::new();
+        if let Some(left) = terms.seconds_left(mission.created_at, mission.ended_at.unwrap_or_else(|| self.now())) {
+            parts.push(format!("{} of its time", duration(left)));
         }
-        if summary.mission.state == MissionState::Paused {
-            text += "The mission is paused; `/loop resume` goes on.\n";
+        if let Some(budget) = terms.budget_samples {
+            let left = budget.saturating_sub(samples_used(&self.store, mission).await?);
+            parts.push(format!("{} of {} training samples", grouped(left), grouped(budget)));
         }
-        Ok(Reply::open(text.trim_end()))
+        if let Some(budget) = terms.budget_dollars {
+            parts.push(format!("what is unspent of ${budget:.2}"));
+        }
+        Ok(if parts.is_empty() { String::new() } else { format!("Left: {}.\n", parts.join(", ")) })
     }
 
     /// What a start without arguments would do.
-    fn plan_of_defaults(&self) -> String {
+    pub(super) fn plan_of_defaults(&self) -> String {
         let Some(preset) = self.presets.get(&self.defaults.preset) else { return NO_MISSION.to_owned() };
         format!(
             "{NO_MISSION} With preset {} it makes {} episodes, trains on {} samples and judges the policy on {} hidden \
@@ -211,46 +231,9 @@ fn bar(progress: f64) -> String {
     format!("{}{}", "█".repeat(full), "░".repeat(BAR_CELLS - full))
 }
 
-fn decision_line(stage: Stage, decision: Option<&DecisionRow>) -> String {
-    let Some(decision) = decision else { return format!("- {stage}: not asked yet ({} decides)\n", stage.owner()) };
-    match (&decision.plan, &decision.refusal) {
-        (Some(plan), _) => {
-            let by = decision.decided_by.as_deref().unwrap_or("unknown");
-            format!("- {stage}, by {by}: {}\n", plan_in_words(plan))
-        }
-        (None, Some(refusal)) => {
-            format!("- {stage}: {} decides; its last proposal was refused: {refusal}\n", decision.persona)
-        }
-        (None, None) => format!("- {stage}: {} decides now\n", decision.persona),
-    }
-}
-
-/// A plan's fields as "episodes 400, dagger share 0.7". Maps are told by their size: they can be long.
-fn plan_in_words(plan: &Value) -> String {
-    let Some(fields) = plan.as_object() else { return plan.to_string() };
-    let parts: Vec<String> = fields
-        .iter()
-        .filter(|(_, value)| !value.is_null())
-        .map(|(name, value)| {
-            let name = name.replace('_', " ");
-            match value {
-                Value::Object(map) if map.is_empty() => format!("{name} all alike"),
-                Value::Object(map) => format!("{name} weighted ({})", map.len()),
-                Value::Number(number) => {
-                    format!("{name} {}", number.as_u64().map_or_else(|| number.to_string(), grouped))
-                }
-                Value::String(text) => format!("{name} {text}"),
-                Value::Null | Value::Bool(_) | Value::Array(_) => format!("{name} {value}"),
-            }
-        })
-        .collect();
-    parts.join(", ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn a_bar_is_always_as_wide() {
@@ -258,11 +241,5 @@ mod tests {
             assert_eq!(bar(progress).chars().count(), BAR_CELLS);
         }
         assert!(bar(0.5).starts_with(&"█".repeat(10)));
-    }
-
-    #[test]
-    fn a_plan_reads_as_words() {
-        let plan = json!({"episodes": 4000, "families": {"corner": 1.0, "open": 0.4}, "stop": null, "start": "latest"});
-        assert_eq!(plan_in_words(&plan), "episodes 4,000, families weighted (2), start latest");
     }
 }

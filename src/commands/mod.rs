@@ -4,12 +4,15 @@
 //! *this* is decided here, at the moment the line is carried out.
 
 mod agents;
+mod approvals;
 mod ask;
 mod catalogue;
 mod explain;
+mod lineage;
 mod missions;
 mod money;
 mod parse;
+mod plan;
 mod reports;
 mod rights;
 mod words;
@@ -137,6 +140,9 @@ impl Commands {
             Request::Loop(LoopRequest::Stop) => self.stop(asker).await,
             Request::Loop(LoopRequest::Status) => self.loop_status().await,
             Request::Loop(LoopRequest::Plan) => self.plan().await,
+            Request::Approve => self.approve(asker).await,
+            Request::Veto { reason } => self.veto(asker, reason.as_deref()).await,
+            Request::Lineage { artefact } => self.lineage(&artefact).await,
             Request::Cost => self.cost().await,
             Request::Ask { agent, question } => self.ask(asker, agent.as_deref(), &question).await,
             Request::Report { number } => self.report(number).await,

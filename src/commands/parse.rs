@@ -17,6 +17,18 @@ pub enum Request {
     Agents,
     /// Something about the loop.
     Loop(LoopRequest),
+    /// Let the plan that waits run.
+    Approve,
+    /// Send the plan that waits back.
+    Veto {
+        /// Why.
+        reason: Option<String>,
+    },
+    /// What made an artefact.
+    Lineage {
+        /// The first characters of its hash, or a name such as `champion`.
+        artefact: String,
+    },
     /// What was spent.
     Cost,
     /// A question to an agent.
@@ -123,6 +135,13 @@ pub fn parse(line: &str) -> Result<Request, ParseError> {
         "loop" => loop_request(rest).map(Request::Loop),
         "ask" => ask(rest),
         "report" => report(rest),
+        "approve" => without_arguments("approve", rest, Request::Approve),
+        "veto" => Ok(Request::Veto { reason: (!rest.is_empty()).then(|| rest.to_owned()) }),
+        "lineage" => match rest.split_whitespace().collect::<Vec<_>>()[..] {
+            [artefact] => Ok(Request::Lineage { artefact: artefact.to_owned() }),
+            [] => Err(argument("lineage", "of which artefact?")),
+            _ => Err(argument("lineage", "one artefact at a time")),
+        },
         _ => Err(ParseError::unknown(command)),
     }
 }

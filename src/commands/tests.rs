@@ -1,9 +1,13 @@
 //! What people get when they ask, over a store in memory.
 
 use super::*;
-use crate::base::{FakeClock, MissionState, Proportion, Seed};
+use crate::base::{FakeClock, MissionState, Persona, Proportion, Seed, Stage};
+use crate::cycle::probe::Measured;
+use crate::cycle::prober::store_probe;
+use crate::cycle::rates::Rates;
 use crate::cycle::summary::grouped;
-use crate::store::{Activity, EvaluationKind, MailKind, MessageRow, NewEvaluation, SceneRow};
+use crate::cycle::terms::Terms;
+use crate::store::{Activity, Answer, EvaluationKind, ForecastRow, MailKind, MessageRow, NewEvaluation, SceneRow};
 use serde_json::json;
 
 struct Bench {
@@ -22,6 +26,7 @@ async fn bench() -> Bench {
         loops: 3,
         target_success: 0.9,
         seed: Seed(42),
+        terms: Terms::default(),
     };
     let presets = BTreeMap::from([("quick".to_owned(), LoopPreset::default())]);
     let clock = Arc::new(FakeClock::at(Timestamp::UNIX_EPOCH));
@@ -193,4 +198,77 @@ async fn a_report_carries_figures_with_intervals_and_charts() {
     assert!(png.starts_with(b"\x89PNG"));
     assert_eq!(bench.operate("/report 9").await, "There is no loop 9; mission 1 has 1 so far.");
     assert!(bench.operate("/status").await.contains("Best so far: loop 1 with 60.0 % (6/10"));
+}
+
+/// A machine that was measured at round figures.
+async fn measured(store: &Store) {
+    let rates = Rates {
+        threads: 2,
+        expert_episodes_per_s: 50.0,
+        bad_start_episodes_per_s: 250.0,
+        train_samples_per_s: 500.0,
+        rollout_steps_per_s: 10_000.0,
+        ..Rates::default()
+    };
+    let measured = Measured { rates, ..Measured::default() };
+    store_probe(store, &LoopPreset::default(), &measured, None, Timestamp::UNIX_EPOCH).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_plan_is_shown_with_its_time_before_it_runs() {
+    let bench = bench().await;
+    bench.operate("/loop start").await;
+    assert!(!bench.operate("/loop plan").await.contains("about"), "without a probe nothing is claimed");
+    measured(&bench.store).await;
+    let before = bench.operate("/loop plan").await;
+    assert!(before.contains("by the preset: 5,000 episodes, about 32 s (26 s to 39 s)."), "{before}");
+    let mission = bench.store.latest_mission().await.unwrap().unwrap();
+    let loop_id = bench.store.open_loop(mission.id, 1, Timestamp::UNIX_EPOCH).await.unwrap();
+    let row = ForecastRow {
+        loop_id,
+        stage: Stage::Generate,
+        seconds: 20.0,
+        low_s: 16.0,
+        high_s: 24.0,
+        raw_s: 20.0,
+        basis: "the probe".to_owned(),
+    };
+    bench.store.set_forecast(&row, Timestamp::UNIX_EPOCH).await.unwrap();
+    let text = bench.operate("/loop plan").await;
+    assert!(text.contains("- generate: not asked yet (developer decides)\n  about 20 s (16 s to 24 s)"), "{text}");
+    assert!(text.contains("by the preset: 90,000 samples, about 3 min "), "{text}");
+    let status = bench.operate("/status").await;
+    assert!(status.contains("The generate stage should take about 20 s in all (16 s to 24 s)."), "{status}");
+}
+
+#[tokio::test]
+async fn a_plan_that_waits_is_approved_or_vetoed_by_an_operator_once() {
+    let bench = bench().await;
+    assert!(bench.operate("/approve").await.starts_with("No plan waits for a person"));
+    bench.operate("/loop start").await;
+    let mission = bench.store.latest_mission().await.unwrap().unwrap();
+    let loop_id = bench.store.open_loop(mission.id, 1, Timestamp::UNIX_EPOCH).await.unwrap();
+    let at = Timestamp::UNIX_EPOCH;
+    let later = at + std::time::Duration::from_secs(600);
+    let asked = bench.store.ask_decision(loop_id, Stage::Generate, Persona::Developer, &json!({}), later, at);
+    let decision = asked.await.unwrap();
+    let plan = json!({ "episodes": 5000 });
+    bench.store.ask_approval(decision, &plan, "developer", later, at).await.unwrap();
+    let text = bench.operate("/loop plan").await;
+    assert!(text.contains("waits for a person, 10 min more: episodes 5,000. `/approve` or `/veto <reason>`"), "{text}");
+    assert!(bench.ask(Rights::Read, "/veto no").await.text.contains("is for operators"));
+    assert_eq!(bench.operate("/veto too many").await, "Vetoed by kim: loop 1, generate is decided again.");
+    assert!(bench.operate("/approve").await.starts_with("No plan waits for a person"));
+    let row = bench.store.approvals_of(decision).await.unwrap().remove(0);
+    assert_eq!((row.answer, row.reason.as_deref()), (Some(Answer::Vetoed), Some("too many")));
+    bench.store.ask_approval(decision, &plan, "developer", later, at).await.unwrap();
+    assert_eq!(bench.operate("/approve").await, "Approved by kim: loop 1, generate runs as planned.");
+}
+
+#[tokio::test]
+async fn lineage_says_what_names_there_are() {
+    let bench = bench().await;
+    assert!(bench.operate("/lineage champion").await.starts_with("Nothing here is called \"champion\""));
+    assert!(bench.operate("/lineage ab").await.contains("at least 4 characters"));
+    assert!(bench.operate("/lineage").await.contains("of which artefact?"));
 }

@@ -7,7 +7,9 @@
 mod explain;
 
 use crate::agents::{AgentConfig, Providers, check_roster};
+use crate::base::Stage;
 use crate::cycle::preset::LoopPreset;
+use crate::cycle::terms::{Terms, Unanswered};
 use crate::ledger::Budgets;
 use crate::tools::Registry;
 use crate::{discord, watchdog};
@@ -79,6 +81,50 @@ pub struct MissionConfig {
     pub target_success: f64,
     /// Where all randomness begins.
     pub seed: u64,
+    /// Minutes from the start to the end.
+    #[serde(default)]
+    pub deadline_minutes: Option<f64>,
+    /// Samples that all trainings together may draw.
+    #[serde(default)]
+    pub budget_samples: Option<u64>,
+    /// Dollars that the thinking may cost.
+    #[serde(default)]
+    pub budget_dollars: Option<f64>,
+    /// Loops in a row without a promotion that end the mission.
+    #[serde(default = "patience_loops")]
+    pub patience_loops: u32,
+    /// Stages whose plans wait for a person.
+    #[serde(default)]
+    pub approve: Vec<Stage>,
+    /// Minutes such a plan waits.
+    #[serde(default = "approve_wait_minutes")]
+    pub approve_wait_minutes: f64,
+    /// What happens then.
+    #[serde(default)]
+    pub approve_unanswered: Unanswered,
+}
+
+fn patience_loops() -> u32 {
+    Terms::default().patience_loops
+}
+
+fn approve_wait_minutes() -> f64 {
+    Terms::default().approve_wait_minutes
+}
+
+impl MissionConfig {
+    /// Deadline, budgets and approvals of a mission that starts now.
+    pub fn terms(&self) -> Terms {
+        Terms {
+            deadline_minutes: self.deadline_minutes,
+            budget_samples: self.budget_samples,
+            budget_dollars: self.budget_dollars,
+            patience_loops: self.patience_loops,
+            approve: self.approve.clone(),
+            approve_wait_minutes: self.approve_wait_minutes,
+            approve_unanswered: self.approve_unanswered,
+        }
+    }
 }
 
 /// The embedded chat.
@@ -166,6 +212,10 @@ impl Config {
         }
         if self.mission.loops == 0 {
             return Err("[mission] loops is 0; give at least 1".to_owned());
+        }
+        self.mission.terms().check().map_err(|error| format!("[mission] {error}"))?;
+        for (name, preset) in &self.presets {
+            preset.deadlines.check().map_err(|error| format!("[presets.{name}] {error}"))?;
         }
         check_roster(&self.agents, &Registry::standard()).map_err(|error| error.to_string())
     }

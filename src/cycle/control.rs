@@ -2,7 +2,8 @@
 
 use super::machine::LoopEvent;
 use super::preset::LoopPreset;
-use crate::base::{LoopEnding, MissionId, MissionState, Seed, Timestamp};
+use super::terms::Terms;
+use crate::base::{LoopEnding, MissionEnding, MissionId, MissionState, Seed, Timestamp};
 use crate::store::{AuthorKind, NewMessage, NewMission, Store, StoreError};
 use thiserror::Error;
 
@@ -21,6 +22,8 @@ pub struct MissionOrder {
     pub target_success: f64,
     /// Where all randomness of the mission begins.
     pub seed: Seed,
+    /// Deadline, budgets and approvals.
+    pub terms: Terms,
 }
 
 /// Why an order to the loop was refused. The text says what to do instead.
@@ -63,6 +66,9 @@ pub async fn start(store: &Store, order: &MissionOrder, at: Timestamp) -> Result
             order.target_success
         )));
     }
+    order.terms.check().map_err(ControlError::BadOrder)?;
+    order.preset.deadlines.check().map_err(ControlError::BadOrder)?;
+    let terms = serde_json::to_value(&order.terms).map_err(|e| ControlError::BadOrder(e.to_string()))?;
     let settings = serde_json::to_value(&order.preset).map_err(|e| ControlError::BadOrder(e.to_string()))?;
     let versions = serde_json::json!({
         "ralphton": env!("CARGO_PKG_VERSION"),
@@ -76,6 +82,7 @@ pub async fn start(store: &Store, order: &MissionOrder, at: Timestamp) -> Result
         target_success: order.target_success,
         seed: order.seed,
         settings,
+        terms,
         versions,
     };
     Ok(store.create_mission(&mission, at).await?)
@@ -124,7 +131,7 @@ pub async fn stop(store: &Store, by: &str, at: Timestamp) -> Result<(), ControlE
         store.close_loop(row.id, LoopEnding::Stopped, Some(&format!("stopped by {by}")), at).await?;
     }
     let ending = format!("stopped by {by}");
-    store.set_mission_state(mission.id, MissionState::Stopped, Some(&ending), at).await?;
+    store.end_mission(mission.id, MissionState::Stopped, MissionEnding::Stopped, &ending, at).await?;
     say(store, format!("Stopped by {by}. Everything made so far is kept; `/loop start` begins a new mission."), at)
         .await
 }

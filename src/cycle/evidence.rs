@@ -2,8 +2,10 @@
 
 use super::plan::FeedbackPlan;
 use super::preset::LoopPreset;
-use crate::base::{Proportion, Stage};
+use super::rates::Rates;
+use crate::base::{Fault, Proportion, Stage};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// The case of one decision.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +34,36 @@ pub struct Evidence {
     pub samples_stored: u64,
     /// Samples that the newest checkpoint has been trained on in its life.
     pub samples_trained: u64,
+    /// How fast this machine is and how much time this stage has; none when it was not measured.
+    #[serde(default)]
+    pub time: Option<TimeEvidence>,
+    /// What went wrong with the last plan of this stage, when it is decided again.
+    #[serde(default)]
+    pub set_back: Option<SetBack>,
+}
+
+/// What a plan is measured against.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TimeEvidence {
+    /// Seconds this stage may take.
+    pub left_s: f64,
+    /// By whose limit.
+    pub whose: String,
+    /// What the probe measured.
+    pub rates: Rates,
+}
+
+/// A plan that could not be carried out.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SetBack {
+    /// The kind of fault.
+    pub fault: Fault,
+    /// Why, in words.
+    pub error: String,
+    /// The plan.
+    pub plan: Value,
+    /// How often this stage was set back in this loop, this time included.
+    pub times: u32,
 }
 
 /// A closed-loop evaluation in figures.

@@ -3,7 +3,7 @@
 //! The store keeps the events; after a crash the state is rebuilt by the same function that made it.
 
 use super::plan::Plan;
-use crate::base::{LoopEnding, Stage};
+use crate::base::{Fault, LoopEnding, Stage};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -40,10 +40,24 @@ pub enum LoopEvent {
         /// The job's result.
         result: serde_json::Value,
     },
-    /// The stage's job failed for good.
+    /// The stage's job failed, and the loop goes back to decide again.
+    StageSetBack {
+        /// The stage.
+        stage: Stage,
+        /// The stage that is decided again: this one, or an earlier one.
+        to: Stage,
+        /// The kind of fault.
+        fault: Fault,
+        /// Why, in words.
+        error: String,
+    },
+    /// The stage failed for good.
     StageFailed {
         /// The stage.
         stage: Stage,
+        /// The kind of fault.
+        #[serde(default)]
+        fault: Fault,
         /// Why, in words.
         error: String,
     },
@@ -77,7 +91,15 @@ pub fn next(state: &LoopState, event: &LoopEvent) -> Result<LoopState, IllegalMo
         (LoopState::Working(plan), LoopEvent::StagePassed { stage, .. }) if plan.stage() == *stage => {
             Ok(stage.next().map_or(LoopState::Ended(LoopEnding::Completed), LoopState::Deciding))
         }
+        (LoopState::Working(plan), LoopEvent::StageSetBack { stage, to, .. })
+            if plan.stage() == *stage && to <= stage =>
+        {
+            Ok(LoopState::Deciding(*to))
+        }
         (LoopState::Working(plan), LoopEvent::StageFailed { stage, .. }) if plan.stage() == *stage => {
+            Ok(LoopState::Ended(LoopEnding::Failed))
+        }
+        (LoopState::Deciding(asked), LoopEvent::StageFailed { stage, .. }) if asked == stage => {
             Ok(LoopState::Ended(LoopEnding::Failed))
         }
         (LoopState::New | LoopState::Deciding(_) | LoopState::Working(_), LoopEvent::Stopped { .. }) => {
@@ -88,10 +110,18 @@ pub fn next(state: &LoopState, event: &LoopEvent) -> Result<LoopState, IllegalMo
             LoopEvent::Opened
             | LoopEvent::PlanAccepted { .. }
             | LoopEvent::StagePassed { .. }
+            | LoopEvent::StageSetBack { .. }
             | LoopEvent::StageFailed { .. }
             | LoopEvent::Stopped { .. },
         ) => Err(IllegalMove { state: Box::new(state.clone()), event: Box::new(event.clone()) }),
     }
+}
+
+/// How often `stage` has been set back so far; a stage is set back too when a later one goes back behind it.
+pub fn set_backs(events: &[LoopEvent], of: Stage) -> u32 {
+    let counts =
+        |event: &&LoopEvent| matches!(event, LoopEvent::StageSetBack { stage, to, .. } if *to <= of && of <= *stage);
+    u32::try_from(events.iter().filter(counts).count()).unwrap_or(u32::MAX)
 }
 
 /// The state after all `events`, from the beginning.
@@ -151,11 +181,34 @@ mod tests {
 
     #[test]
     fn a_failed_stage_ends_the_loop_and_a_person_can_stop_it_anywhere() {
-        let failed = LoopEvent::StageFailed { stage: Stage::Generate, error: "disk full".to_owned() };
-        let log = [LoopEvent::Opened, accepted(Stage::Generate), failed];
+        let failed = LoopEvent::StageFailed { stage: Stage::Generate, fault: Fault::Crashed, error: "gone".to_owned() };
+        let log = [LoopEvent::Opened, accepted(Stage::Generate), failed.clone()];
         assert_eq!(replay(&log), Ok(LoopState::Ended(LoopEnding::Failed)));
+        assert_eq!(replay(&[LoopEvent::Opened, failed]), Ok(LoopState::Ended(LoopEnding::Failed)), "nothing fits");
         let stopped = LoopEvent::Stopped { by: "Kim".to_owned() };
         assert_eq!(next(&LoopState::Deciding(Stage::Train), &stopped), Ok(LoopState::Ended(LoopEnding::Stopped)));
+    }
+
+    #[test]
+    fn a_set_back_stage_is_decided_again_and_counted() {
+        let back = |stage, to| LoopEvent::StageSetBack { stage, to, fault: Fault::Diverged, error: "NaN".to_owned() };
+        let mut log = vec![LoopEvent::Opened, accepted(Stage::Generate), passed(Stage::Generate)];
+        log.extend([accepted(Stage::Train), back(Stage::Train, Stage::Train)]);
+        assert_eq!(replay(&log), Ok(LoopState::Deciding(Stage::Train)));
+        log.extend([accepted(Stage::Train), passed(Stage::Train), accepted(Stage::Evaluate)]);
+        log.push(back(Stage::Evaluate, Stage::Train));
+        assert_eq!(replay(&log), Ok(LoopState::Deciding(Stage::Train)));
+        let counts = Stage::ALL.iter().map(|stage| set_backs(&log, *stage)).collect::<Vec<_>>();
+        assert_eq!(counts, [0, 2, 1, 0]);
+        let forward = back(Stage::Train, Stage::Evaluate);
+        assert!(next(&LoopState::Working(plan(Stage::Train)), &forward).is_err(), "only backwards");
+    }
+
+    #[test]
+    fn an_event_of_an_older_version_reads_as_another_fault() {
+        let stored = serde_json::json!({ "event": "stage_failed", "stage": "train", "error": "gone" });
+        let event: LoopEvent = serde_json::from_value(stored).unwrap();
+        assert!(matches!(event, LoopEvent::StageFailed { fault: Fault::Other, .. }));
     }
 
     #[test]

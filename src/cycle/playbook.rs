@@ -2,6 +2,7 @@
 
 use super::evidence::{EvaluationEvidence, Evidence};
 use super::plan::{EvaluatePlan, FeedbackPlan, GeneratePlan, Plan, StartFrom, TrainPlan};
+use super::remedy;
 use crate::base::Stage;
 use std::collections::BTreeMap;
 
@@ -10,11 +11,15 @@ const BASE_WEIGHT: f64 = 0.4;
 
 /// The plan for the stage that asks, and the reason in one sentence for the channel.
 pub fn decide(evidence: &Evidence) -> (Plan, String) {
-    match evidence.stage {
+    let (plan, reason) = match evidence.stage {
         Stage::Generate => generate(evidence),
         Stage::Train => train(evidence),
         Stage::Evaluate => evaluate(evidence),
         Stage::Feedback => feedback(evidence),
+    };
+    match &evidence.set_back {
+        Some(set_back) => remedy::apply(plan, reason, set_back, &evidence.families),
+        None => (plan, reason),
     }
 }
 
@@ -129,6 +134,8 @@ mod tests {
             advice: None,
             samples_stored: 0,
             samples_trained: 0,
+            time: None,
+            set_back: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Loop presets: the sizes of a loop as data, read from `agents.toml` under `[presets.<name>]`.
 
+use crate::base::Stage;
 use crate::sim::StatePreset;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,48 @@ pub struct LoopPreset {
     pub evaluate: EvaluateSizes,
     /// Seconds a persona has for a decision before the playbook decides as deputy.
     pub decision_deadline_s: u32,
+    /// How long each stage may take.
+    pub deadlines: Deadlines,
+}
+
+/// Minutes that each stage may take. A plan that does not fit is refused; work that takes longer all the same is cut.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Deadlines {
+    /// Making episodes.
+    pub generate_minutes: f64,
+    /// Training, canary rollouts included.
+    pub train_minutes: f64,
+    /// Driving the hidden scenes.
+    pub evaluate_minutes: f64,
+    /// The gate, which may have to drive the champion.
+    pub feedback_minutes: f64,
+}
+
+impl Deadlines {
+    /// Seconds that `stage` may take.
+    pub fn seconds(&self, stage: Stage) -> f64 {
+        60.0 * match stage {
+            Stage::Generate => self.generate_minutes,
+            Stage::Train => self.train_minutes,
+            Stage::Evaluate => self.evaluate_minutes,
+            Stage::Feedback => self.feedback_minutes,
+        }
+    }
+
+    /// Refuses what makes no sense, naming the key.
+    ///
+    /// # Errors
+    /// In words: the key, what it is, what it may be.
+    pub fn check(&self) -> Result<(), String> {
+        for stage in Stage::ALL {
+            let minutes = self.seconds(*stage) / 60.0;
+            if !(minutes.is_finite() && minutes > 0.0 && minutes <= 100_000.0) {
+                return Err(format!("deadlines.{stage}_minutes is {minutes}; give a number above 0"));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Sizes of data generation.
@@ -97,7 +140,14 @@ impl Default for LoopPreset {
             train: TrainSizes::default(),
             evaluate: EvaluateSizes::default(),
             decision_deadline_s: 120,
+            deadlines: Deadlines::default(),
         }
+    }
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self { generate_minutes: 20.0, train_minutes: 60.0, evaluate_minutes: 20.0, feedback_minutes: 20.0 }
     }
 }
 

@@ -6,11 +6,11 @@
 //! turns a done job into a dead one.
 
 use super::spec::JobSpec;
-use super::stages::{self, WorkEnd, WorkError, Workbench};
+use super::stages::{self, WorkEnd, Workbench};
 use crate::artifacts::Artifacts;
-use crate::base::{Cancel, Clock};
+use crate::base::{Cancel, Clock, Fault, JobId};
 use crate::store::{JobRow, Store, StoreError};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -72,7 +72,7 @@ impl Runner {
         let id = job.id;
         if job.attempts > ATTEMPTS {
             let error = format!("given up after {} starts without an end; see the log", job.attempts - 1);
-            self.store.fail_job(id, &error, self.clock.now()).await?;
+            self.store.fail_job_as(id, Fault::Crashed, &error, self.clock.now()).await?;
             return Ok(());
         }
         let spec: JobSpec = match serde_json::from_value(job.spec.clone()) {
@@ -85,7 +85,8 @@ impl Runner {
         };
         let started = self.clock.now();
         let job_dir = self.data_dir.join("jobs").join(id.to_string());
-        let cancel = Cancel::default();
+        let (cancel, overdue) = (Cancel::default(), Cancel::default());
+        let limit = job.limit();
         let bench = Workbench {
             store: self.store.clone(),
             artifacts: self.artifacts.clone(),
@@ -93,12 +94,24 @@ impl Runner {
             runtime: tokio::runtime::Handle::current(),
             job_dir: job_dir.clone(),
             cancel: cancel.clone(),
+            overdue: overdue.clone(),
             job,
         };
         let mut work = tokio::task::spawn_blocking(move || stages::run(&bench, &spec));
+        let time_is_over = async {
+            match limit {
+                Some(limit) => tokio::time::sleep(limit).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(time_is_over);
         let end = loop {
             tokio::select! {
                 end = &mut work => break end,
+                () = &mut time_is_over, if !overdue.is_cancelled() => {
+                    overdue.cancel();
+                    cancel.cancel();
+                }
                 () = tokio::time::sleep(RENEW) => self.watch(id, &cancel).await?,
                 () = stop.cancelled(), if !cancel.is_cancelled() => cancel.cancel(),
             }
@@ -113,27 +126,23 @@ impl Runner {
                 }
             }
             Ok(Ok(WorkEnd::Cancelled)) => self.store.requeue_job(id, now).await?,
-            Ok(Err(error)) => self.fail(id, &error, now).await?,
-            Err(panic) => {
-                let error = format!("the job crashed: {panic}");
-                self.store.fail_job(id, &error, now).await?;
-            }
+            Ok(Err(error)) => self.fail(id, error.fault(), &error.to_string(), &job_dir).await?,
+            Err(panic) => self.fail(id, Fault::Crashed, &format!("the job crashed: {panic}"), &job_dir).await?,
         }
         Ok(())
     }
 
-    async fn fail(
-        &self,
-        id: crate::base::JobId,
-        error: &WorkError,
-        now: crate::base::Timestamp,
-    ) -> Result<(), StoreError> {
-        self.store.fail_job(id, &error.to_string(), now).await?;
+    /// Records a failure. Its files go: nobody goes on with a failed job, and a full disk needs the room.
+    async fn fail(&self, id: JobId, fault: Fault, error: &str, job_dir: &Path) -> Result<(), StoreError> {
+        if let Err(error) = std::fs::remove_dir_all(job_dir) {
+            tracing::debug!(%error, dir = %job_dir.display(), "a failed job's folder stays");
+        }
+        self.store.fail_job_as(id, fault, error, self.clock.now()).await?;
         Ok(())
     }
 
     /// Renews the lease and passes a cancel request on.
-    async fn watch(&self, id: crate::base::JobId, cancel: &Cancel) -> Result<(), StoreError> {
+    async fn watch(&self, id: JobId, cancel: &Cancel) -> Result<(), StoreError> {
         let now = self.clock.now();
         let held = self.store.renew_lease(id, &self.worker, now + LEASE, now).await?;
         let requested = self.store.job(id).await?.is_none_or(|job| job.cancel_requested);

@@ -197,6 +197,17 @@ pub fn grouped(number: u64) -> String {
     text
 }
 
+/// `3 min 12 s`, `58 s`, `2 h 05 min`, and `4.2 s` below ten seconds.
+pub fn duration(seconds: f64) -> String {
+    let whole = seconds.max(0.0).round() as u64;
+    match (whole / 3_600, whole / 60 % 60, whole % 60) {
+        (0, 0, s) if s < 10 && seconds >= 0.0 => format!("{seconds:.1} s"),
+        (0, 0, s) => format!("{s} s"),
+        (0, min, s) => format!("{min} min {s:02} s"),
+        (h, min, _) => format!("{h} h {min:02} min"),
+    }
+}
+
 /// A name from data as people read it: `brick_at_wall` becomes `Brick at wall`.
 pub fn title_case(name: &str) -> String {
     let words = name.replace('_', " ");

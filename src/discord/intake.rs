@@ -145,7 +145,8 @@ fn names(commands: &[poise::Command<Intake, DiscordError>]) -> BTreeMap<String, 
 }
 
 fn slash_commands() -> Vec<poise::Command<Intake, DiscordError>> {
-    let mut commands = vec![status(), agents(), loop_(), cost(), ask(), report(), why(), help()];
+    let mut commands =
+        vec![status(), agents(), loop_(), approve(), veto(), cost(), ask(), report(), lineage(), why(), help()];
     for command in &mut commands {
         describe(command, "");
     }
@@ -241,6 +242,27 @@ async fn loop_status(ctx: Context<'_>) -> Result<(), DiscordError> {
 #[poise::command(slash_command, guild_only, rename = "plan")]
 async fn loop_plan(ctx: Context<'_>) -> Result<(), DiscordError> {
     carry_out(ctx, "/loop plan".to_owned(), false).await
+}
+
+/// Let a plan run.
+#[poise::command(slash_command, guild_only)]
+async fn approve(ctx: Context<'_>) -> Result<(), DiscordError> {
+    carry_out(ctx, "/approve".to_owned(), false).await
+}
+
+/// Send a plan back.
+#[poise::command(slash_command, guild_only)]
+async fn veto(ctx: Context<'_>, #[description = "Why"] reason: Option<String>) -> Result<(), DiscordError> {
+    carry_out(ctx, reason.map_or("/veto".to_owned(), |reason| format!("/veto {reason}")), false).await
+}
+
+/// What made an artefact.
+#[poise::command(slash_command, guild_only)]
+async fn lineage(
+    ctx: Context<'_>,
+    #[description = "The first characters of its hash, or `champion`"] artefact: String,
+) -> Result<(), DiscordError> {
+    carry_out(ctx, format!("/lineage {artefact}"), false).await
 }
 
 /// What was spent.

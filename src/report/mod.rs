@@ -9,11 +9,13 @@ mod heat_map;
 mod run_report;
 mod sheet;
 mod table;
+mod times;
 
 pub use charts::{CanaryPoint, FailureCount, LossPoint, SuccessPoint, failure_chart, success_chart, training_chart};
 pub use heat_map::{FailurePoint, heat_map};
 pub use run_report::{RunReport, run_report_markdown};
 pub use table::{LoopLine, TABLE_COLUMNS, loops_table};
+pub use times::{StageTimeLine, hits, times_chart};
 
 /// What can go wrong when a picture is drawn.
 #[derive(Debug, thiserror::Error)]

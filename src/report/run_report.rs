@@ -2,6 +2,7 @@
 
 use super::charts::{FailureCount, largest_first};
 use super::table::{LoopLine, percent, with_interval};
+use super::times::{StageTimeLine, hits, times_table};
 use crate::base::{NanoUsd, Proportion, Seed, Timestamp};
 use std::fmt::Write;
 
@@ -28,6 +29,8 @@ pub struct RunReport {
     pub loops: Vec<LoopLine>,
     /// How the newest evaluation's rollouts failed.
     pub failures: Vec<FailureCount>,
+    /// Forecast and fact of each stage; empty without a probe.
+    pub times: Vec<StageTimeLine>,
     /// Everything spent.
     pub spent: NanoUsd,
     /// What was made and where it lies: name and path.
@@ -56,6 +59,14 @@ fn write_report(out: &mut String, report: &RunReport) -> std::fmt::Result {
     writeln!(out, "- **Seed:** {}\n", report.seed.0)?;
     write_loops(out, &report.loops)?;
     write_pairs(out, "Failures", ("class", "rollouts"), &failure_pairs(&report.failures), "No failed rollout.")?;
+    if !report.times.is_empty() {
+        let (good, all) = hits(&report.times);
+        writeln!(out, "## Forecast against fact\n")?;
+        if all > 0 {
+            writeln!(out, "{good} of {all} stages took what was forecast, ±20 %.\n")?;
+        }
+        writeln!(out, "{}", times_table(&report.times))?;
+    }
     let code = |pairs: &[(String, String)]| -> Vec<(String, String)> {
         pairs.iter().map(|(name, path)| (plain(name), format!("`{}`", path.replace('`', "'")))).collect()
     };
@@ -140,6 +151,7 @@ mod tests {
             target: Some(0.9),
             seed: Seed(7),
             failures: loops[0].failures.clone(),
+            times: vec![],
             loops,
             spent: NanoUsd::from_usd(0.12),
             artefacts: vec![("best policy".to_owned(), "data/artefacts/ab|cd".to_owned())],

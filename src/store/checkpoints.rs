@@ -30,6 +30,8 @@ pub struct CheckpointRow {
     pub summary: Value,
     /// Since when it is champion; none when it is not.
     pub champion_since: Option<Timestamp>,
+    /// Why it may not be used any more; none when it may.
+    pub refused: Option<String>,
     /// When it was stored.
     pub created_at: Timestamp,
 }
@@ -62,7 +64,7 @@ macro_rules! select_checkpoint {
             r#"SELECT id AS "id!: CheckpointId", loop_id AS "loop_id?: LoopId", job_id AS "job_id?: JobId",
                 parent AS "parent?: CheckpointId", artifact AS "artifact!: ArtifactId", path AS "path!",
                 samples_seen AS "samples_seen!: u64", final_loss AS "final_loss!", summary AS "summary!: Json",
-                champion_since AS "champion_since!: MaybeMillis", created_at AS "created_at!: Millis"
+                champion_since AS "champion_since!: MaybeMillis", refused, created_at AS "created_at!: Millis"
             FROM checkpoints "# + $tail
             $(, $arg)*
         )
@@ -144,6 +146,23 @@ impl Store {
         Ok(())
     }
 
+    /// Takes a checkpoint out of use, for good: it failed its certificate. It is no champion any more. The first reason
+    /// stays.
+    pub async fn refuse_checkpoint(&self, checkpoint: CheckpointId, why: &str) -> Result<(), StoreError> {
+        let done = sqlx::query!(
+            "UPDATE checkpoints SET refused = coalesce(refused, ?), champion_since = NULL WHERE id = ?",
+            why,
+            checkpoint
+        )
+        .execute(&self.writer)
+        .await?;
+        if done.rows_affected() == 0 {
+            return Err(StoreError::Missing { what: "checkpoint", id: checkpoint.0 });
+        }
+        self.changed(Change::Evaluation);
+        Ok(())
+    }
+
     /// Enters a point of a job's training curve: the loss and the learning rate after `samples` samples. Training that
     /// was resumed writes over the points it repeats.
     ///
@@ -213,6 +232,11 @@ mod tests {
         assert!(matches!(store.promote(CheckpointId(99), at(5)).await, Err(StoreError::Missing { .. })));
         assert_eq!(store.champion().await.unwrap().map(|row| row.id), Some(second));
         assert_eq!(store.checkpoints().await.unwrap().len(), 2);
+        store.refuse_checkpoint(second, "its weights are damaged").await.unwrap();
+        store.refuse_checkpoint(second, "still").await.unwrap();
+        assert_eq!(store.champion().await.unwrap(), None, "what may not be used is no champion");
+        let refused = store.checkpoint(second).await.unwrap().unwrap().refused;
+        assert_eq!(refused.as_deref(), Some("its weights are damaged"));
     }
 
     #[tokio::test]

@@ -4,10 +4,10 @@
 //! Types of other crates cannot be taught to sqlx here, so [`Millis`], [`Json`] and their `Maybe` twins stand in for
 //! them in a column list, and turn into them on the way into the row's struct.
 
-use super::{Activity, AuthorKind, EvaluationKind, MailKind, SpendState};
+use super::{Activity, Answer, AuthorKind, EvaluationKind, MailKind, SpendState};
 use crate::base::{
-    ArtifactId, CheckpointId, DatasetId, DecisionId, EvaluationId, JobId, JobKind, JobState, LoopEnding, LoopId,
-    MailId, MessageId, MissionId, MissionState, NanoUsd, Persona, Seed, Stage, Timestamp, TurnId,
+    ArtifactId, CheckpointId, DatasetId, DecisionId, EvaluationId, Fault, JobId, JobKind, JobState, LoopEnding, LoopId,
+    MailId, MessageId, MissionEnding, MissionId, MissionState, NanoUsd, Persona, Seed, Stage, Timestamp, TurnId,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -83,7 +83,7 @@ macro_rules! named {
         );
     )+};
 }
-named!(Stage, Persona, JobKind, JobState, MissionState, LoopEnding);
+named!(Stage, Persona, JobKind, JobState, MissionState, MissionEnding, LoopEnding, Fault, Answer);
 named!(EvaluationKind, Activity, MailKind, AuthorKind, SpendState);
 
 /// An enum that only the store and its readers know, in the style of `base`: names, order, parsing.

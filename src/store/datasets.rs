@@ -142,6 +142,18 @@ impl Store {
         Ok(())
     }
 
+    /// Artefacts whose hash begins with `prefix`, a few at most.
+    pub async fn artifacts_like(&self, prefix: &str) -> Result<Vec<ArtifactRow>, StoreError> {
+        let rows = sqlx::query_as!(
+            ArtifactRow,
+            r#"SELECT id AS "id!: ArtifactId", kind AS "kind!", bytes AS "bytes!: u64", producer AS "producer!",
+                provenance AS "provenance!: Json"
+            FROM artifacts WHERE substr(id, 1, length(?1)) = ?1 ORDER BY id LIMIT 8"#,
+            prefix
+        );
+        Ok(rows.fetch_all(&self.reader).await?)
+    }
+
     /// One artefact.
     pub async fn artifact(&self, id: &ArtifactId) -> Result<Option<ArtifactRow>, StoreError> {
         let row = sqlx::query_as!(
@@ -198,6 +210,7 @@ mod tests {
         };
         store.add_artifact(&row, at(0)).await.unwrap();
         store.add_artifact(&row, at(1)).await.unwrap();
+        assert_eq!(store.artifacts_like("c").await.unwrap(), [row.clone()]);
         assert_eq!(store.artifact(&row.id).await.unwrap(), Some(row));
         assert_eq!(store.artifact(&ArtifactId("no".into())).await.unwrap(), None);
     }

@@ -120,6 +120,19 @@ impl Store {
         Ok(())
     }
 
+    /// Changes until when an open decision waits for its persona.
+    pub async fn set_decision_deadline(&self, decision: DecisionId, deadline_at: Timestamp) -> Result<(), StoreError> {
+        let done = sqlx::query!(
+            "UPDATE decisions SET deadline_at = ? WHERE id = ? AND decided_at IS NULL",
+            ms(deadline_at),
+            decision
+        )
+        .execute(&self.writer)
+        .await?;
+        self.decision_changed(done.rows_affected());
+        Ok(())
+    }
+
     /// Decides, for good. False when it was decided already; the first plan stays.
     pub async fn accept_decision(
         &self,
@@ -137,6 +150,43 @@ impl Store {
         )
         .execute(&self.writer)
         .await?;
+        Ok(self.decision_changed(done.rows_affected()))
+    }
+
+    /// Asks again, after a plan that was decided could not be carried out: by new evidence, with the reason in the
+    /// place of a refusal. Nothing happens to a decision that is open.
+    pub async fn reopen_decision(
+        &self,
+        decision: DecisionId,
+        evidence: &Value,
+        reason: &str,
+        deadline_at: Timestamp,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.immediate().await?;
+        let done = sqlx::query!(
+            "UPDATE decisions SET evidence = ?, proposal = NULL, proposed_by = NULL, refusal = ?, plan = NULL,
+                decided_by = NULL, decided_at = NULL, asked_at = ?, deadline_at = ?
+            WHERE id = ? AND decided_at IS NOT NULL",
+            evidence.to_string(),
+            reason,
+            ms(at),
+            ms(deadline_at),
+            decision
+        )
+        .execute(&mut *tx)
+        .await?;
+        if done.rows_affected() == 1 {
+            let row = select_decision!("WHERE id = ?", decision).fetch_one(&mut *tx).await?;
+            let payload = json!({
+                "decision": row.id, "loop": row.loop_id, "stage": row.stage, "deadline_ms": ms(row.deadline_at),
+                "again_because": reason,
+            });
+            let dedup = format!("decision-{decision}-again-{}", ms(at));
+            insert_mail(&mut tx, row.persona.as_str(), MailKind::DecisionAsked, &payload, &dedup, at).await?;
+        }
+        tx.commit().await?;
+        self.changed(Change::Mailbox);
         Ok(self.decision_changed(done.rows_affected()))
     }
 
@@ -201,5 +251,11 @@ mod tests {
         let row = store.decision_for(loop_id, Stage::Generate).await.unwrap().unwrap();
         assert_eq!((row.plan, row.decided_by.as_deref()), (Some(json!({"episodes": 40})), Some("developer")));
         assert!(store.open_decisions().await.unwrap().is_empty());
+        let evidence = json!({ "again": 1 });
+        assert!(store.reopen_decision(id, &evidence, "it diverged", at(90), at(8)).await.unwrap());
+        assert!(!store.reopen_decision(id, &evidence, "it diverged", at(90), at(8)).await.unwrap(), "it is open now");
+        let row = store.decision(id).await.unwrap().unwrap();
+        assert_eq!((row.plan, row.refusal.as_deref(), row.deadline_at), (None, Some("it diverged"), at(90)));
+        assert_eq!(store.waiting_mail("developer").await.unwrap(), 2);
     }
 }

@@ -205,6 +205,18 @@ impl Store {
         Ok(rows.fetch_all(&self.reader).await?)
     }
 
+    /// Filmed scenes whose clip's hash begins with `prefix`, a few at most.
+    pub async fn clips_like(&self, prefix: &str) -> Result<Vec<(EvaluationId, u32, ArtifactId)>, StoreError> {
+        let rows = sqlx::query!(
+            r#"SELECT evaluation_id AS "evaluation!: EvaluationId", scene AS "scene!: u32", clip AS "clip!: ArtifactId"
+            FROM evaluation_scenes WHERE substr(clip, 1, length(?1)) = ?1 ORDER BY evaluation_id LIMIT 8"#,
+            prefix
+        )
+        .fetch_all(&self.reader)
+        .await?;
+        Ok(rows.into_iter().map(|row| (row.evaluation, row.scene, row.clip)).collect())
+    }
+
     /// Notes how fast something was measured to be, in the place of any earlier measurement: `train.samples_per_s`.
     ///
     /// # Errors
@@ -272,6 +284,8 @@ mod tests {
         assert_eq!(store.scenes_of(id).await.unwrap(), scenes);
         let row = store.evaluation(id).await.unwrap().unwrap();
         assert_eq!((row.scenes, row.bricks, row.kind), (new.scenes, new.bricks, EvaluationKind::Loop));
+        assert_eq!(store.clips_like("a").await.unwrap(), [(id, 0, ArtifactId("ab".into()))]);
+        assert_eq!(store.clips_like("%").await.unwrap(), []);
         let ad_hoc = NewEvaluation { kind: EvaluationKind::AdHoc, loop_id: None, ..new.clone() };
         store.add_evaluation(&ad_hoc, &[], "asked", at(2)).await.unwrap();
         assert_eq!(store.evaluations(Some(loop_id)).await.unwrap(), [row]);

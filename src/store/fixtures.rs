@@ -18,6 +18,7 @@ pub(super) async fn mission(store: &Store) -> MissionId {
         target_success: 0.8,
         seed: Seed(u64::MAX - 1),
         settings: json!({ "episodes": 40 }),
+        terms: json!({}),
         versions: json!({ "ralphton": "0" }),
     };
     store.create_mission(&new, at(0)).await.unwrap()
@@ -38,5 +39,6 @@ pub(super) fn job(key: &str) -> NewJob {
         owner: "training".into(),
         loop_id: None,
         stage: Some(Stage::Train),
+        limit: None,
     }
 }

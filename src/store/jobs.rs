@@ -6,10 +6,11 @@
 use super::column::{Json, MaybeJson, MaybeMillis, Millis, count, ms};
 use super::mailbox::insert_mail;
 use super::{Change, MailKind, Store, StoreError};
-use crate::base::{JobId, JobKind, JobState, LoopId, Progress, Stage, Timestamp};
+use crate::base::{Fault, JobId, JobKind, JobState, LoopId, Progress, Stage, Timestamp};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::SqliteConnection;
+use std::time::Duration;
 
 /// One job.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -54,8 +55,27 @@ pub struct JobRow {
     pub created_at: Timestamp,
     /// When it was first claimed.
     pub started_at: Option<Timestamp>,
+    /// When its runner took it up, the last time.
+    pub claimed_at: Option<Timestamp>,
     /// When it ended, however it did.
     pub finished_at: Option<Timestamp>,
+    /// How long it may run from then on, in milliseconds; none for as long as it takes.
+    pub limit_ms: Option<i64>,
+    /// The kind of fault, when it failed.
+    pub fault: Option<Fault>,
+}
+
+impl JobRow {
+    /// How long it may run from when it was taken up.
+    pub fn limit(&self) -> Option<Duration> {
+        self.limit_ms.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis)
+    }
+
+    /// Seconds from its first claim to its end, when it ran in one go; what was interrupted tells nothing of its pace.
+    pub fn seconds_in_one_go(&self) -> Option<f64> {
+        let (started, claimed, finished) = (self.started_at?, self.claimed_at?, self.finished_at?);
+        (started == claimed).then(|| finished.duration_since(started).as_secs_f64())
+    }
 }
 
 /// Work to do.
@@ -73,6 +93,8 @@ pub struct NewJob {
     pub loop_id: Option<LoopId>,
     /// The stage it works for.
     pub stage: Option<Stage>,
+    /// How long it may run, counted from when a runner takes it up; none for as long as it takes.
+    pub limit: Option<Duration>,
 }
 
 macro_rules! select_job {
@@ -85,7 +107,8 @@ macro_rules! select_job {
                 total AS "total!: u64", unit AS "unit!", note AS "note!", progress_at AS "progress_at!: MaybeMillis",
                 result AS "result!: MaybeJson", error, cancel_requested AS "cancel_requested!: bool",
                 created_at AS "created_at!: Millis", started_at AS "started_at!: MaybeMillis",
-                finished_at AS "finished_at!: MaybeMillis"
+                claimed_at AS "claimed_at!: MaybeMillis", finished_at AS "finished_at!: MaybeMillis", limit_ms,
+                fault AS "fault?: Fault"
             FROM jobs "# + $tail
             $(, $arg)*
         )
@@ -97,14 +120,15 @@ impl Store {
     pub async fn enqueue(&self, new: &NewJob, at: Timestamp) -> Result<JobId, StoreError> {
         let mut tx = self.immediate().await?;
         sqlx::query!(
-            "INSERT INTO jobs (kind, spec, key, owner, loop_id, stage, state, created_at)
-            VALUES (?, ?, ?, ?, ?, ?, 'queued', ?) ON CONFLICT (key) DO NOTHING",
+            "INSERT INTO jobs (kind, spec, key, owner, loop_id, stage, state, limit_ms, created_at)
+            VALUES (?, ?, ?, ?, ?, ?, 'queued', ?, ?) ON CONFLICT (key) DO NOTHING",
             new.kind,
             new.spec.to_string(),
             new.key,
             new.owner,
             new.loop_id,
             new.stage,
+            new.limit.map(|limit| i64::try_from(limit.as_millis().max(1)).unwrap_or(i64::MAX)),
             ms(at)
         )
         .execute(&mut *tx)
@@ -141,9 +165,10 @@ impl Store {
             Some(job) => {
                 sqlx::query!(
                     "UPDATE jobs SET state = 'running', worker = ?, lease_until = ?, attempts = attempts + 1,
-                        started_at = coalesce(started_at, ?) WHERE id = ?",
+                        started_at = coalesce(started_at, ?), claimed_at = ? WHERE id = ?",
                     worker,
                     ms(lease_until),
+                    ms(at),
                     ms(at),
                     job.id
                 )
@@ -203,7 +228,12 @@ impl Store {
     /// Ends a running job with an error, and mails its owner. A job that was asked to stop ends as cancelled instead.
     /// False when it does not run.
     pub async fn fail_job(&self, job: JobId, error: &str, at: Timestamp) -> Result<bool, StoreError> {
-        self.end_running(job, JobState::Failed, None, Some(error), at).await
+        self.fail_job_as(job, Fault::Other, error, at).await
+    }
+
+    /// The same, with the kind of fault.
+    pub async fn fail_job_as(&self, job: JobId, fault: Fault, error: &str, at: Timestamp) -> Result<bool, StoreError> {
+        self.end_running(job, JobState::Failed, None, Some((fault, error)), at).await
     }
 
     /// Asks a job to stop. One that waits ends at once; one that runs is flagged, and ends when its runner says so.
@@ -277,7 +307,7 @@ impl Store {
         job: JobId,
         state: JobState,
         result: Option<&Value>,
-        error: Option<&str>,
+        error: Option<(Fault, &str)>,
         at: Timestamp,
     ) -> Result<bool, StoreError> {
         let mut tx = self.immediate().await?;
@@ -298,14 +328,16 @@ async fn end_job(
     job: JobId,
     state: JobState,
     result: Option<&Value>,
-    error: Option<&str>,
+    error: Option<(Fault, &str)>,
     at: Timestamp,
 ) -> Result<(), StoreError> {
     sqlx::query!(
-        "UPDATE jobs SET state = ?, result = ?, error = ?, worker = NULL, lease_until = NULL, finished_at = ? WHERE id = ?",
+        "UPDATE jobs SET state = ?, result = ?, error = ?, fault = ?, worker = NULL, lease_until = NULL,
+            finished_at = ? WHERE id = ?",
         state,
         result.map(Value::to_string),
-        error,
+        error.map(|(_, text)| text),
+        error.map(|(fault, _)| fault),
         ms(at),
         job
     )

@@ -2,7 +2,7 @@
 
 use super::column::{Json, MaybeMillis, Millis, ms};
 use super::{Change, Store, StoreError};
-use crate::base::{MissionId, MissionState, Seed, Timestamp};
+use crate::base::{MissionEnding, MissionId, MissionState, Seed, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -23,10 +23,14 @@ pub struct MissionRow {
     pub seed: Seed,
     /// Where it stands.
     pub state: MissionState,
-    /// Why it ended.
+    /// Why it ended, in words.
     pub ending: Option<String>,
+    /// The kind of its ending.
+    pub ended_as: Option<MissionEnding>,
     /// The preset as it was in effect.
     pub settings: Value,
+    /// Deadline, budgets and approvals as they were in effect.
+    pub terms: Value,
     /// Versions of what made its numbers.
     pub versions: Value,
     /// When it began.
@@ -50,6 +54,8 @@ pub struct NewMission {
     pub seed: Seed,
     /// The preset as it is in effect.
     pub settings: Value,
+    /// Deadline, budgets and approvals as they are in effect; an empty object for none.
+    pub terms: Value,
     /// Versions of what makes its numbers.
     pub versions: Value,
 }
@@ -60,6 +66,7 @@ macro_rules! select_mission {
             MissionRow,
             r#"SELECT id AS "id!: MissionId", preset AS "preset!", goal AS "goal!", planned_loops AS "planned_loops!: u32",
                 target_success AS "target_success!", seed AS "seed!: Seed", state AS "state!: MissionState", ending,
+                ended_as AS "ended_as?: MissionEnding", terms AS "terms!: Json",
                 settings AS "settings!: Json", versions AS "versions!: Json", created_at AS "created_at!: Millis",
                 ended_at AS "ended_at!: MaybeMillis"
             FROM missions "# + $tail
@@ -76,8 +83,8 @@ impl Store {
     pub async fn create_mission(&self, new: &NewMission, at: Timestamp) -> Result<MissionId, StoreError> {
         let target_success = super::error::finite("target_success", new.target_success)?;
         let done = sqlx::query!(
-            "INSERT INTO missions (preset, goal, planned_loops, target_success, seed, state, settings, versions, created_at)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO missions (preset, goal, planned_loops, target_success, seed, state, settings, terms, versions, created_at)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             new.preset,
             new.goal,
             new.planned_loops,
@@ -85,6 +92,7 @@ impl Store {
             new.seed,
             MissionState::Running,
             new.settings.to_string(),
+            new.terms.to_string(),
             new.versions.to_string(),
             ms(at)
         )
@@ -131,10 +139,35 @@ impl Store {
             MissionState::Completed | MissionState::Stopped | MissionState::Failed => Some(ms(at)),
         };
         let done = sqlx::query!(
-            "UPDATE missions SET state = ?, ending = ?, ended_at = ? WHERE id = ?",
+            "UPDATE missions SET state = ?, ending = ?, ended_at = ?, ended_as = NULL WHERE id = ?",
             state,
             ending,
             ended_at,
+            id
+        )
+        .execute(&self.writer)
+        .await?;
+        self.mission_changed(id, done.rows_affected())
+    }
+
+    /// Ends a mission: its last state, the kind of its ending, and the reason in words.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] when there is no such mission.
+    pub async fn end_mission(
+        &self,
+        id: MissionId,
+        state: MissionState,
+        ended_as: MissionEnding,
+        ending: &str,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let done = sqlx::query!(
+            "UPDATE missions SET state = ?, ended_as = ?, ending = ?, ended_at = ? WHERE id = ?",
+            state,
+            ended_as,
+            ending,
+            ms(at),
             id
         )
         .execute(&self.writer)
@@ -180,6 +213,12 @@ mod tests {
         store.set_planned_loops(first, 10).await.unwrap();
         assert_eq!(store.mission(first).await.unwrap().map(|row| row.planned_loops), Some(10));
         assert_eq!(store.missions().await.unwrap().len(), 2);
+        store
+            .end_mission(first, MissionState::Completed, MissionEnding::Deadline, "the time is used", at(6))
+            .await
+            .unwrap();
+        let ended = store.mission(first).await.unwrap().unwrap();
+        assert_eq!((ended.ended_as, ended.ended_at), (Some(MissionEnding::Deadline), Some(at(6))));
     }
 
     #[tokio::test]

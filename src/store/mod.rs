@@ -8,6 +8,7 @@
 //! [`Store::changes`] only wakes readers. What is true is in the rows: losing a wake-up delays work, never loses it.
 
 mod agents;
+mod approvals;
 mod checkpoints;
 mod column;
 mod datasets;
@@ -23,10 +24,12 @@ mod mailbox;
 mod messages;
 mod missions;
 mod orders;
+mod probes;
 mod spend;
 mod turns;
 
 pub use agents::{Activity, AgentRow};
+pub use approvals::{Answer, ApprovalRow};
 pub use checkpoints::{CheckpointRow, NewCheckpoint};
 pub use datasets::{ArtifactRow, DatasetRow, NewDataset};
 pub use decisions::DecisionRow;
@@ -39,6 +42,7 @@ pub use mailbox::{MailKind, MailRow};
 pub use messages::{Attachment, AuthorKind, MessageRow, NewMessage};
 pub use missions::{MissionRow, NewMission};
 pub use orders::OrderRow;
+pub use probes::{ForecastRow, NewProbe, ProbeRow};
 pub use spend::{AgentSpend, NewSpend, Reserve, Settlement, SpendLimit, SpendRow, SpendScope, SpendState};
 pub use turns::{HandoffRow, NewHandoff, TurnRow};
 
@@ -234,7 +238,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ralphton.db");
         let store = Store::open(&path).await.unwrap();
-        sqlx::query("UPDATE _sqlx_migrations SET version = 99990101000000").execute(&store.writer).await.unwrap();
+        sqlx::query("UPDATE _sqlx_migrations SET version = 99990101000000 WHERE version = (SELECT max(version) FROM _sqlx_migrations)").execute(&store.writer).await.unwrap();
         store.close().await;
         let before = std::fs::read(&path).unwrap();
         let error = Store::open(&path).await.unwrap_err();

@@ -5,6 +5,8 @@ use super::{Callers, Tool, ToolContext, ToolError, ToolOutput, read_arguments, s
 use crate::base::DecisionId;
 use crate::cycle::evidence::Evidence;
 use crate::cycle::plan::Plan;
+use crate::cycle::throughput::{Outlook, outlook};
+use crate::store::DecisionRow;
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -34,7 +36,8 @@ impl Tool for ProposePlan {
     }
 
     fn description(&self) -> &'static str {
-        "Proposes the plan for a decision that you were asked for. It is checked at once; the loop takes it from there."
+        "Proposes the plan for a decision that you were asked for. It is checked at once, also against the time that is \
+         left; the answer says how long it will take. The loop takes it from there."
     }
 
     fn parameters(&self) -> Value {
@@ -66,10 +69,28 @@ impl Tool for ProposePlan {
         let evidence: Evidence = serde_json::from_value(row.evidence.clone())
             .map_err(|error| tell(format!("the evidence of decision {decision} cannot be read: {error}")))?;
         let plan = Plan::from_json(row.stage, &Value::Object(plan), &evidence.families).map_err(tell)?;
+        let outlook = outlook_of(ctx, &row, &plan).await?;
+        if let Some(refusal) = outlook.refusal {
+            return Err(tell(refusal.words));
+        }
         let open = ctx.store().propose(row.id, &ctx.caller.agent, &plan.to_json(), ctx.now()).await?;
         if !open {
             return Err(tell(format!("decision {decision} was taken a moment ago, without this proposal")));
         }
-        Ok(json!({ "decision": decision, "stage": row.stage, "proposed": true }).into())
+        Ok(json!({
+            "decision": decision,
+            "stage": row.stage,
+            "proposed": true,
+            "takes": outlook.forecast.map(|forecast| forecast.to_string()),
+            "forecast": outlook.forecast,
+        })
+        .into())
     }
+}
+
+/// What `plan` will take as the plan of this decision's mission.
+pub(super) async fn outlook_of(ctx: &ToolContext, row: &DecisionRow, plan: &Plan) -> Result<Outlook, ToolError> {
+    let Some(loop_row) = ctx.store().loop_row(row.loop_id).await? else { return Ok(Outlook::default()) };
+    let Some(mission) = ctx.store().mission(loop_row.mission_id).await? else { return Ok(Outlook::default()) };
+    Ok(outlook(ctx.store(), &mission, plan, ctx.now()).await?)
 }

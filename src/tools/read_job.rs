@@ -3,6 +3,7 @@
 use super::{Callers, Tool, ToolContext, ToolError, ToolOutput, read_arguments, schema_of, tell};
 use crate::base::JobId;
 use crate::cycle::summary::progress_text;
+use crate::cycle::throughput::{StageTime, outcomes};
 use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -46,6 +47,12 @@ impl Tool for ReadJob {
             Some(id) => ctx.store().loop_row(id).await?,
             None => None,
         };
+        let time = match (row.loop_id, row.stage) {
+            (Some(loop_id), Some(stage)) => {
+                outcomes(ctx.store(), loop_id).await?.into_iter().find(|t| t.stage == stage)
+            }
+            (_, _) => None,
+        };
         Ok(json!({
             "job": row.id,
             "kind": row.kind,
@@ -58,6 +65,14 @@ impl Tool for ReadJob {
             "seconds": row.started_at.map(|start| end.duration_since(start).as_secs_f64()),
             "result": row.result,
             "error": row.error,
+            "fault": row.fault,
+            "forecast": time.as_ref().and_then(|time| time.forecast.as_ref()).map(|forecast| json!({
+                "seconds": forecast.seconds,
+                "low_s": forecast.low_s,
+                "high_s": forecast.high_s,
+                "took_s": time.as_ref().and_then(|time| time.fact_s),
+                "in_words": time.as_ref().and_then(StageTime::in_words),
+            })),
         })
         .into())
     }

@@ -2,8 +2,9 @@
 
 use super::{Callers, Tool, ToolContext, ToolError, ToolOutput, tell};
 use super::{
-    agent_ages, cost_summary, generate_episodes, hand_off, loop_status, patch_data, post_message, propose_plan,
-    read_decision, read_evaluation, read_job, run_rollouts, success_chart, train_policy, training_chart,
+    agent_ages, cost_summary, forecast_plan, generate_episodes, hand_off, lineage, loop_status, patch_data,
+    post_message, propose_plan, read_decision, read_evaluation, read_job, run_rollouts, success_chart, train_policy,
+    training_chart,
 };
 use crate::base::Persona;
 use crate::llm::ToolSpec;
@@ -26,8 +27,10 @@ impl Registry {
         let tools: Vec<Arc<dyn Tool>> = vec![
             Arc::new(agent_ages::AgentAges),
             Arc::new(cost_summary::CostSummary),
+            Arc::new(forecast_plan::ForecastPlan),
             Arc::new(generate_episodes::GenerateEpisodes),
             Arc::new(hand_off::HandOff),
+            Arc::new(lineage::Lineage),
             Arc::new(loop_status::LoopStatus),
             Arc::new(patch_data::PatchData),
             Arc::new(post_message::PostMessage),

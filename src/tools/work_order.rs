@@ -43,7 +43,7 @@ pub(super) async fn place(ctx: &ToolContext) -> Result<Place, ToolError> {
 pub(super) async fn specify(ctx: &ToolContext, place: &Place, plan: &Plan, key: &str) -> Result<JobSpec, ToolError> {
     let plan = Plan::from_json(plan.stage(), &plan.to_json(), &stages::family_names()).map_err(tell)?;
     let preset: LoopPreset = serde_json::from_value(place.mission.settings.clone()).unwrap_or_default();
-    let spec = stages::spec(ctx.store(), &place.mission, &preset, &place.row, &plan, ctx.deps.threads).await?;
+    let spec = stages::spec(ctx.store(), &place.mission, &preset, &place.row, &plan, ctx.deps.threads, 0).await?;
     let Some(mut spec) = spec else {
         return Err(tell(format!("there is nothing to {} with yet; the loop has to make it first", plan.stage())));
     };
@@ -64,8 +64,15 @@ pub(super) async fn enqueue(
     key: String,
     loop_id: Option<LoopId>,
 ) -> Result<ToolOutput, ToolError> {
-    let new =
-        NewJob { kind: spec.kind(), spec: spec.to_json(), key, owner: ctx.caller.agent.clone(), loop_id, stage: None };
+    let new = NewJob {
+        kind: spec.kind(),
+        spec: spec.to_json(),
+        key,
+        owner: ctx.caller.agent.clone(),
+        loop_id,
+        stage: None,
+        limit: None,
+    };
     let job = ctx.store().enqueue(&new, ctx.now()).await?;
     let value = json!({ "job": job, "kind": spec.kind(), "note": "queued; you are woken when it ends" });
     Ok(ToolOutput { value, attachments: Vec::new(), waits_for: Some(job) })

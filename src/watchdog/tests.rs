@@ -97,6 +97,7 @@ async fn waiting_for_a_job_that_progresses_is_not_silence() {
         owner: "training".to_owned(),
         loop_id: None,
         stage: None,
+        limit: None,
     };
     let job = w.store.enqueue(&new, now).await.unwrap();
     let lease = now + Duration::from_secs(100_000);

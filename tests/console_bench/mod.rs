@@ -8,6 +8,7 @@ use ralphton::base::{Clock, Seed, SystemClock};
 use ralphton::commands::{Commands, MissionDefaults, Rights};
 use ralphton::console::{self, Console, ConsoleError};
 use ralphton::cycle::preset::LoopPreset;
+use ralphton::cycle::terms::Terms;
 use ralphton::store::Store;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -54,6 +55,7 @@ impl Bench {
             loops: 3,
             target_success: 0.9,
             seed: Seed(42),
+            terms: Terms::default(),
         };
         let presets = BTreeMap::from([("quick".to_owned(), LoopPreset::default())]);
         let commands = Commands::new(store.clone(), artifacts.clone(), presets, defaults, Arc::clone(&clock));

@@ -9,6 +9,7 @@ use ralphton::cycle::control::{self, MissionOrder};
 use ralphton::cycle::machine::LoopEvent;
 use ralphton::cycle::plan::{Plan, StartFrom, TrainPlan};
 use ralphton::cycle::preset::LoopPreset;
+use ralphton::cycle::terms::Terms;
 use ralphton::report::{CanaryPoint, LossPoint, SuccessPoint, success_chart, training_chart};
 use ralphton::rollout::{Pilot, RolloutOptions, SceneSet, film};
 use ralphton::store::{
@@ -64,6 +65,7 @@ pub async fn tell(store: &Store, artifacts: &Artifacts) {
         loops: 3,
         target_success: 0.9,
         seed: Seed(42),
+        terms: Terms::default(),
     };
     let mission = control::start(store, &order, ago(640)).await.unwrap();
     let first = store.open_loop(mission, 1, ago(640)).await.unwrap();
@@ -161,6 +163,7 @@ async fn job(store: &Store, loop_id: LoopId, kind: JobKind, owner: Persona, stag
         owner: owner.as_str().to_owned(),
         loop_id: Some(loop_id),
         stage: Some(stage),
+        limit: None,
     };
     let id = store.enqueue(&new, ago(began)).await.unwrap();
     let claimed = store.claim_next_job("test", ago(0) + std::time::Duration::from_secs(600), ago(began)).await.unwrap();

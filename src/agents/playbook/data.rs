@@ -1,7 +1,7 @@
 //! A generation ended: what was made, how good the expert was, and on to training.
 
 use super::words::{bytes, duration, grouped, plain, proportion};
-use super::{TRAINING, calls, done, place, post};
+use super::{TRAINING, calls, done, place, post, time_in_words};
 use crate::agents::brain::{Step, TurnInput};
 use serde_json::{Value, json};
 
@@ -36,6 +36,7 @@ fn text(job: &Value, result: &Value) -> String {
         text += &format!(", {}", bytes(size));
     }
     text += ".\n";
+    text += &time_in_words(job);
     if let Some(solved) = proportion(&result["expert_success"]) {
         text += &format!("Of its own episodes the expert solved {solved}.\n");
     }

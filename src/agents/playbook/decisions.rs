@@ -11,10 +11,12 @@ use std::collections::BTreeMap;
 
 /// Families named in a line; the rest is in the row.
 const MOST_NAMED: usize = 3;
+/// Longest reason that a proposal takes, in characters.
+const MOST_REASON: usize = 600;
 
 pub(super) fn step(turn: &TurnInput) -> Step {
     let Some(number) = turn.mail.payload["decision"].as_i64() else { return done("the mail names no decision") };
-    if turn.mail.payload["refused"].is_string() {
+    if turn.mail.payload["refused"].is_string() && !turn.mail.payload["fits"].is_object() {
         // The same rules on the same evidence give the same plan: proposing it again would go round in circles.
         return done("the rules know no other plan; the deadline will settle it");
     }
@@ -26,27 +28,58 @@ pub(super) fn step(turn: &TurnInput) -> Step {
         Ok(evidence) => evidence,
         Err(error) => return done(&format!("the evidence cannot be read: {error}")),
     };
-    let (plan, reason) = decide(&evidence);
-    match turn.answer("propose_plan") {
-        Some(Err(why)) => done(why),
-        Some(Ok(_)) => say_once(turn, MISSION_CONTROL, &line(&evidence, &plan, &reason), &[], "proposed"),
-        None if decision["decided_by"].is_string() => done("decided already"),
-        None => {
-            let arguments = json!({ "decision": number, "plan": plan.to_json(), "reason": reason });
-            calls(turn, vec![("propose_plan", arguments)])
+    let (wanted, reason) = decide(&evidence);
+    let propose = |plan: &Plan, reason: &str| {
+        let reason: String = reason.chars().take(MOST_REASON).collect();
+        calls(turn, vec![("propose_plan", json!({ "decision": number, "plan": plan.to_json(), "reason": reason }))])
+    };
+    match (turn.answer("propose_plan"), turn.answer("forecast_plan")) {
+        (None, _) if decision["decided_by"].is_string() => done("decided already"),
+        (None, _) => propose(&wanted, &reason),
+        (Some(Err(_)), None) => {
+            let arguments = json!({ "decision": number, "plan": wanted.to_json() });
+            calls(turn, vec![("forecast_plan", arguments)])
+        }
+        (Some(Err(why)), Some(Ok(outlook))) => match smaller(&evidence, outlook) {
+            Some((plan, why_not)) if tries(turn) == 1 => propose(&plan, &why_not),
+            Some(_) | None => done(why),
+        },
+        (Some(Err(why)), Some(Err(_))) => done(why),
+        (Some(Ok(proposed)), outlook) => {
+            let cut = outlook.and_then(|answer| answer.as_ref().ok()).and_then(|outlook| smaller(&evidence, outlook));
+            let text = match &cut {
+                Some((plan, why_not)) => line(&evidence, plan, why_not, proposed["takes"].as_str()),
+                None => line(&evidence, &wanted, &reason, proposed["takes"].as_str()),
+            };
+            say_once(turn, MISSION_CONTROL, &text, &[], "proposed")
         }
     }
 }
 
-/// "**Loop 1 · train.** 80,000 samples from scratch, … "
-fn line(evidence: &Evidence, plan: &Plan, reason: &str) -> String {
+/// The largest plan that fits, and why the wanted one does not.
+fn smaller(evidence: &Evidence, outlook: &Value) -> Option<(Plan, String)> {
+    let plan = Plan::from_json(evidence.stage, &outlook["largest_that_fits"], &evidence.families).ok()?;
+    Some((plan, outlook["why_not"].as_str().unwrap_or("more does not fit").to_owned()))
+}
+
+/// How often a plan was proposed in this turn.
+fn tries(turn: &TurnInput) -> usize {
+    turn.exchanges.iter().filter(|exchange| exchange.call.tool == "propose_plan").count()
+}
+
+/// "**Loop 1 · train.** 80,000 samples from scratch, … About 3 min 10 s (2 min 32 s to 3 min 48 s). … "
+fn line(evidence: &Evidence, plan: &Plan, reason: &str, takes: Option<&str>) -> String {
     let what = match plan {
         Plan::Generate(plan) => generate(plan),
         Plan::Train(plan) => train(plan),
         Plan::Evaluate(plan) => evaluate(plan),
         Plan::Feedback(plan) => feedback(plan),
     };
-    format!("**Loop {} · {}.** {what} {}", evidence.loop_number, plan.stage(), sentence(reason))
+    let takes = match (plan, takes) {
+        (Plan::Feedback(_), _) | (_, None) => String::new(),
+        (_, Some(takes)) => format!(" {}", sentence(takes)),
+    };
+    format!("**Loop {} · {}.** {what}{takes} {}", evidence.loop_number, plan.stage(), sentence(reason))
 }
 
 fn generate(plan: &GeneratePlan) -> String {

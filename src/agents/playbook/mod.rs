@@ -118,6 +118,24 @@ fn place(job: &Value) -> String {
     }
 }
 
+/// How the forecast compares with what the job took, and how it was cut when it was.
+fn time_in_words(job: &Value) -> String {
+    let mut text = String::new();
+    let cut = &job["result"]["cut"];
+    if let Some(limit) = cut["limit"].as_str() {
+        text += &format!(
+            "**Cut at its deadline of {limit}:** {} of {} {} were done; what was complete is kept.\n",
+            words::grouped(cut["done"].as_u64().unwrap_or(0)),
+            words::grouped(cut["asked"].as_u64().unwrap_or(0)),
+            cut["unit"].as_str().unwrap_or("units"),
+        );
+    }
+    if let Some(time) = job["forecast"]["in_words"].as_str() {
+        text += &format!("{time}\n");
+    }
+    text
+}
+
 /// The result of `tool`, or the step that gets it, or the end of the turn when it cannot be had.
 fn need<'a>(turn: &'a TurnInput, tool: &str, arguments: Value) -> Result<&'a Value, Step> {
     match turn.answer(tool) {

@@ -2,7 +2,7 @@
 
 use super::failures::title;
 use super::words::{duration, grouped, plain, proportion};
-use super::{FIRST_NUMBER_AT_MOST, ROLLOUTS, calls, done, need, place, post};
+use super::{FIRST_NUMBER_AT_MOST, ROLLOUTS, calls, done, need, place, post, time_in_words};
 use crate::agents::brain::{Step, TurnInput};
 use crate::base::Proportion;
 use serde_json::{Value, json};
@@ -47,6 +47,7 @@ fn text(job: &Value, figures: &Value) -> String {
         text += &format!(" Driven in {}.", duration(seconds));
     }
     text += "\n";
+    text += &time_in_words(job);
     if figures["loop_number"].as_u64() == Some(1) {
         text += &format!("{}\n", first_evaluation(scenes));
     }

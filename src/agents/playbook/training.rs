@@ -1,7 +1,7 @@
 //! Training: the first closed-loop number as soon as there is one, and at the end the curve, the loss and the canaries.
 
 use super::words::{duration, grouped, proportion};
-use super::{FIRST_NUMBER_AT_MOST, TRAINING, calls, done, need, place, post, say_once};
+use super::{FIRST_NUMBER_AT_MOST, TRAINING, calls, done, need, place, post, say_once, time_in_words};
 use crate::agents::brain::{Step, TurnInput};
 use crate::base::Proportion;
 use serde_json::{Value, json};
@@ -67,6 +67,7 @@ fn text(job: &Value, result: &Value) -> String {
         text += &format!(", final loss {loss:.4}");
     }
     text += ". The loss says nothing about driving; the rollouts decide.\n";
+    text += &time_in_words(job);
     for canary in result["canaries"].as_array().into_iter().flatten().take(MOST_CANARIES) {
         if let Some(scenes) = proportion(&canary["scenes"]) {
             text += &format!("- canary at {}: {scenes}\n", grouped(canary["samples"].as_u64().unwrap_or(0)));

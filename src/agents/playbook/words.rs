@@ -3,18 +3,7 @@
 use crate::base::Proportion;
 use serde_json::Value;
 
-pub(super) use crate::cycle::summary::grouped;
-
-/// `3 min 12 s`, `58 s`, `2 h 05 min`
-pub(super) fn duration(seconds: f64) -> String {
-    let whole = seconds.max(0.0).round() as u64;
-    match (whole / 3_600, whole / 60 % 60, whole % 60) {
-        (0, 0, s) if s < 10 && seconds >= 0.0 => format!("{seconds:.1} s"),
-        (0, 0, s) => format!("{s} s"),
-        (0, min, s) => format!("{min} min {s:02} s"),
-        (h, min, _) => format!("{h} h {min:02} min"),
-    }
-}
+pub(super) use crate::cycle::summary::{duration, grouped};
 
 /// `70 %` for 0.7; a digit after the point only where it says something.
 pub(super) fn percent(share: f64) -> String {

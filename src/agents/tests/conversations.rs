@@ -14,6 +14,7 @@ async fn job(w: &World, loop_id: LoopId, stage: Stage, kind: JobKind) -> JobId {
         owner: stage.owner().as_str().to_owned(),
         loop_id: Some(loop_id),
         stage: Some(stage),
+        limit: None,
     };
     let id = w.store.enqueue(&new, w.now()).await.unwrap();
     w.store.claim_next_job("worker", w.now() + Duration::from_secs(600), w.now()).await.unwrap().unwrap();

@@ -58,13 +58,19 @@ impl World {
 
     /// A mission of three loops whose first is open.
     pub async fn open_loop(&self) -> LoopId {
+        self.open_loop_of(&LoopPreset::default()).await
+    }
+
+    /// The same with this preset.
+    pub async fn open_loop_of(&self, preset: &LoopPreset) -> LoopId {
         let mission = NewMission {
             preset: "quick".to_owned(),
             goal: "put every brick into the box".to_owned(),
             planned_loops: 3,
             target_success: 0.9,
             seed: Seed(7),
-            settings: serde_json::to_value(LoopPreset::default()).unwrap(),
+            settings: serde_json::to_value(preset).unwrap(),
+            terms: json!({}),
             versions: json!({}),
         };
         let mission = self.store.create_mission(&mission, self.now()).await.unwrap();
@@ -124,5 +130,7 @@ pub(super) fn evidence(stage: Stage) -> Evidence {
         advice: None,
         samples_stored: 0,
         samples_trained: 0,
+        time: None,
+        set_back: None,
     }
 }

@@ -1,6 +1,9 @@
 //! Mail, turns and what they leave behind.
 
 use super::*;
+use crate::cycle::probe::Measured;
+use crate::cycle::prober::store_probe;
+use crate::cycle::rates::Rates;
 use crate::store::{Activity, Change, MailKind, NewHandoff};
 use async_trait::async_trait;
 
@@ -196,4 +199,20 @@ async fn a_team_works_its_mail_off_obeys_orders_and_is_joined() {
     let agents = w.store.agents().await.unwrap();
     assert_eq!(agents.len(), 5);
     assert!(agents.iter().all(|agent| agent.activity == Activity::Stopped), "{agents:?}");
+}
+
+#[tokio::test]
+async fn a_plan_that_does_not_fit_is_made_smaller_and_the_message_shows_the_arithmetic() {
+    let w = World::new().await;
+    let mut preset = LoopPreset::default();
+    preset.deadlines.generate_minutes = 0.25;
+    let loop_id = w.open_loop_of(&preset).await;
+    let rates = Rates { threads: 2, expert_episodes_per_s: 50.0, bad_start_episodes_per_s: 250.0, ..Rates::default() };
+    let measured = Measured { rates, ..Measured::default() };
+    store_probe(&w.store, &preset, &measured, None, w.now()).await.unwrap();
+    let decision = w.ask(loop_id, Stage::Generate).await;
+    w.work(Persona::Developer).await;
+    let proposal = w.store.decision(decision).await.unwrap().unwrap().proposal.unwrap();
+    assert_eq!(proposal["episodes"], 2_100);
+    insta::assert_snapshot!(w.messages().await[0].text, @"**Loop 1 · generate.** 2,100 episodes with 1–2 bricks, all driven by the expert: 13 % with noise, 85 % from bad starts. About 14 s (11 s to 16 s). 5,000 episodes at 155 episodes/s on 2 threads take 32 s (±20 %), 15 s are left until the stage's deadline: at most 2,100 fit.");
 }

@@ -3,7 +3,6 @@
 use super::{WorkEnd, WorkError, Workbench};
 use crate::base::ArtifactId;
 use crate::cycle::spec::EvaluateSpec;
-use crate::policy::Policy;
 use crate::rollout::{Evaluation, Pilot, evaluate, film};
 use crate::store::{EvaluationKind, NewEvaluation, SceneRow};
 use serde_json::json;
@@ -12,12 +11,13 @@ use serde_json::json;
 const CLIP_SECONDS: f32 = 50.0;
 
 pub(super) fn run(bench: &Workbench, spec: &EvaluateSpec) -> Result<WorkEnd, WorkError> {
-    let policy = Policy::load(&bench.checkpoint_dir(spec.checkpoint)?)?;
+    let policy = bench.load_policy(spec.checkpoint)?;
     let pilot = Pilot::Policy { policy: &policy, state: spec.state, execute_steps: spec.execute_steps };
     let mut report = bench.reporter();
     let evaluation = evaluate(&pilot, &spec.set, &spec.options, &bench.cancel, &mut report)?;
     if !evaluation.finished {
-        return Ok(WorkEnd::Cancelled);
+        let driven = format!("{} of {} scenes were driven by then", evaluation.results.len(), spec.set.scenes);
+        return bench.stopped(&driven);
     }
     let clips = film_some(bench, &pilot, spec, &evaluation)?;
     let checkpoint = bench.wait(bench.store.checkpoint(spec.checkpoint))?;

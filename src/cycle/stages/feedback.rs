@@ -4,7 +4,6 @@ use super::{WorkEnd, WorkError, Workbench};
 use crate::base::{EvaluationId, Progress};
 use crate::cycle::gate::{Outcome, judge};
 use crate::cycle::spec::FeedbackSpec;
-use crate::policy::Policy;
 use crate::rollout::{Pilot, evaluate};
 use crate::store::CheckpointRow;
 use serde_json::json;
@@ -17,7 +16,7 @@ pub(super) fn run(bench: &Workbench, spec: &FeedbackSpec) -> Result<WorkEnd, Wor
         Some(champion) if champion.id == spec.how.checkpoint => return Ok(WorkEnd::Done(again(bench, spec)?)),
         Some(champion) => match drive(bench, spec, champion)? {
             Some(outcomes) => outcomes,
-            None => return Ok(WorkEnd::Cancelled),
+            None => return bench.stopped("the champion had not driven all scenes by then"),
         },
         None => Vec::new(),
     };
@@ -55,7 +54,7 @@ fn drive(bench: &Workbench, spec: &FeedbackSpec, champion: &CheckpointRow) -> Re
             return outcomes(bench, row.id).map(Some);
         }
     }
-    let policy = Policy::load(std::path::Path::new(&champion.path))?;
+    let policy = bench.load_policy(champion.id)?;
     let pilot = Pilot::Policy { policy: &policy, state: spec.how.state, execute_steps: spec.how.execute_steps };
     let mut report = bench.reporter();
     let evaluation = evaluate(&pilot, &spec.how.set, &spec.how.options, &bench.cancel, &mut |progress| {

@@ -5,13 +5,12 @@ use crate::base::{Progress, Proportion};
 use crate::cycle::spec::GenerateSpec;
 use crate::dataset::DatasetError;
 use crate::episodes::{EpisodesError, Order, Outcome, generate};
-use crate::policy::Policy;
 use crate::store::{DatasetRow, NewDataset};
 use serde_json::json;
 
 pub(super) fn run(bench: &Workbench, spec: &GenerateSpec) -> Result<WorkEnd, WorkError> {
     let driver = match spec.driver {
-        Some(checkpoint) => Some(Policy::load(&bench.checkpoint_dir(checkpoint)?)?),
+        Some(checkpoint) => Some(bench.load_policy(checkpoint)?),
         None => None,
     };
     let made: u32 = parts(bench)?.iter().map(made_by).sum();
@@ -33,17 +32,29 @@ pub(super) fn run(bench: &Workbench, spec: &GenerateSpec) -> Result<WorkEnd, Wor
             outcome = generate(&order, policy, &dir, &bench.cancel, &mut report);
         }
         let outcome = match outcome {
-            Err(EpisodesError::Cancelled) => return Ok(WorkEnd::Cancelled),
+            Err(EpisodesError::Cancelled) => return end_early(bench, spec),
             outcome => outcome?,
         };
         if outcome.episodes > 0 {
             record(bench, &order, &dir, &outcome)?;
         }
         if !outcome.finished {
-            return Ok(WorkEnd::Cancelled);
+            return end_early(bench, spec);
         }
     }
     Ok(WorkEnd::Done(result(&parts(bench)?)))
+}
+
+/// The order was stopped: when its time is over, the episodes complete by then are what there is.
+fn end_early(bench: &Workbench, spec: &GenerateSpec) -> Result<WorkEnd, WorkError> {
+    let parts = parts(bench)?;
+    if parts.is_empty() || !bench.overdue.is_cancelled() {
+        return bench.stopped("no episode was complete by then");
+    }
+    let made: u32 = parts.iter().map(made_by).sum();
+    let mut result = result(&parts);
+    result["cut"] = bench.cut(u64::from(made), u64::from(spec.order.episodes), "episodes");
+    Ok(WorkEnd::Done(result))
 }
 
 /// The datasets this job has already recorded.

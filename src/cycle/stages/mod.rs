@@ -11,11 +11,12 @@ mod train;
 use super::plan::{Plan, StartFrom};
 use super::preset::LoopPreset;
 use super::spec::{EvaluateSpec, FeedbackSpec, GenerateSpec, JobSpec, TrainSpec};
+use super::summary::duration;
 use crate::artifacts::{ArtifactError, Artifacts};
-use crate::base::{Cancel, CheckpointId, Clock, EvaluationSeed, LoopId, Progress, Seed, Timestamp};
+use crate::base::{Cancel, CheckpointId, Clock, EvaluationSeed, Fault, LoopId, Progress, Seed, Timestamp};
 use crate::dataset::DatasetError;
 use crate::episodes::{EpisodesError, Order};
-use crate::policy::{PolicyError, TrainPlan};
+use crate::policy::{Policy, PolicyError, TrainPlan};
 use crate::render::RenderError;
 use crate::rollout::{RolloutError, RolloutOptions, SceneSet};
 use crate::sim;
@@ -54,6 +55,22 @@ pub enum WorkError {
     /// A clip could not be encoded.
     #[error(transparent)]
     Render(#[from] RenderError),
+    /// A checkpoint is not what was saved. It is out of use from then on.
+    #[error("checkpoint {checkpoint} failed its certificate: {source}")]
+    Certificate {
+        /// Which one.
+        checkpoint: CheckpointId,
+        /// What does not fit.
+        source: PolicyError,
+    },
+    /// Its time was over before there was anything to keep.
+    #[error("cut at its deadline of {limit}: {what}")]
+    Overdue {
+        /// How long it could take, in words.
+        limit: String,
+        /// How far it came.
+        what: String,
+    },
     /// Something the specification names does not exist any more.
     #[error("{0}")]
     Missing(String),
@@ -65,6 +82,46 @@ pub enum WorkError {
         /// Why.
         source: std::io::Error,
     },
+}
+
+impl WorkError {
+    /// What kind of fault it is: the loop answers each in its own way.
+    pub fn fault(&self) -> Fault {
+        use EpisodesError::{ExpertBelowGate, NothingKept};
+        if is_disk_full(self) {
+            return Fault::DiskFull;
+        }
+        let not_finite = matches!(self, WorkError::Store(StoreError::NotFinite { .. }));
+        if not_finite || matches!(self, WorkError::Policy(PolicyError::Diverged { .. })) {
+            return Fault::Diverged;
+        }
+        if matches!(self, WorkError::Policy(PolicyError::NoSamples) | WorkError::Episodes(NothingKept(_))) {
+            return Fault::EmptyData;
+        }
+        if matches!(self, WorkError::Episodes(ExpertBelowGate(..))) {
+            return Fault::ExpertGate;
+        }
+        if matches!(self, WorkError::Certificate { .. }) {
+            return Fault::Certificate;
+        }
+        if matches!(self, WorkError::Overdue { .. }) { Fault::Overdue } else { Fault::Other }
+    }
+}
+
+/// Whether the disk ran full, however deep the error lies. Some libraries keep only the words.
+fn is_disk_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let by_system = error.downcast_ref::<std::io::Error>().is_some_and(|error| {
+            matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+        });
+        let text = error.to_string().to_lowercase();
+        if by_system || text.contains("no space left on") || text.contains("disk is full") {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// How a piece of work ended.
@@ -90,6 +147,9 @@ pub struct Workbench {
     pub job_dir: PathBuf,
     /// Asks for a stop at the next safe point.
     pub cancel: Cancel,
+    /// Set, together with `cancel`, when the stop is for the job's time limit: what is complete is kept then, and the
+    /// stage ends.
+    pub overdue: Cancel,
     /// The job.
     pub job: JobRow,
 }
@@ -124,6 +184,35 @@ impl Workbench {
         let row = self.wait(self.store.checkpoint(checkpoint))?;
         row.map(|row| PathBuf::from(row.path))
             .ok_or_else(|| WorkError::Missing(format!("checkpoint {checkpoint} is not in the store any more")))
+    }
+
+    /// The policy of `checkpoint`, checked against its certificate. One that fails is taken out of use.
+    fn load_policy(&self, checkpoint: CheckpointId) -> Result<Policy, WorkError> {
+        let dir = self.checkpoint_dir(checkpoint)?;
+        Policy::load(&dir).map_err(|source| {
+            if let Err(error) = self.wait(self.store.refuse_checkpoint(checkpoint, &source.to_string())) {
+                return WorkError::Store(error);
+            }
+            WorkError::Certificate { checkpoint, source }
+        })
+    }
+
+    /// How long the job may run, in words.
+    fn limit_in_words(&self) -> String {
+        self.job.limit().map_or_else(|| "none".to_owned(), |limit| duration(limit.as_secs_f64()))
+    }
+
+    /// What a result says when its job was cut at its time limit.
+    fn cut(&self, done: u64, asked: u64, unit: &str) -> serde_json::Value {
+        serde_json::json!({ "limit": self.limit_in_words(), "done": done, "asked": asked, "unit": unit })
+    }
+
+    /// The end of work that was stopped and has nothing to keep: an error when its time was over.
+    fn stopped(&self, what: &str) -> Result<WorkEnd, WorkError> {
+        if self.overdue.is_cancelled() {
+            return Err(WorkError::Overdue { limit: self.limit_in_words(), what: what.to_owned() });
+        }
+        Ok(WorkEnd::Cancelled)
     }
 
     fn provenance(&self) -> serde_json::Value {
@@ -162,7 +251,8 @@ pub fn hidden_scenes(mission_seed: Seed, scenes: u32, bricks: u32) -> SceneSet {
     SceneSet { seed: EvaluationSeed(mission_seed.0), families: Vec::new(), bricks, scenes }
 }
 
-/// The job specification of an accepted plan; none when an earlier stage left nothing to work on.
+/// The job specification of an accepted plan; none when an earlier stage left nothing to work on. `again` counts how
+/// often the stage was set back: new data and new weights begin elsewhere then.
 ///
 /// # Errors
 /// When the store fails.
@@ -173,6 +263,7 @@ pub async fn spec(
     row: &LoopRow,
     plan: &Plan,
     threads: usize,
+    again: u32,
 ) -> Result<Option<JobSpec>, StoreError> {
     let seed = mission.seed.child("loop", u64::from(row.number));
     let options =
@@ -193,7 +284,7 @@ pub async fn spec(
                 height: preset.height,
                 width: preset.width,
                 state: preset.state,
-                seed: seed.child("generate", 0),
+                seed: seed.child("generate", u64::from(again)),
                 threads,
                 ..Order::default()
             };
@@ -228,7 +319,7 @@ pub async fn spec(
                         newest_share: plan.newest_share,
                         snapshot_every_samples: snapshot_every(plan.samples, train.canaries),
                         threads,
-                        seed: seed.child("train", 0),
+                        seed: seed.child("train", u64::from(again)),
                         ..TrainPlan::default()
                     },
                     memory_samples: train.memory_samples,
@@ -294,7 +385,7 @@ impl Ours {
             .checkpoints()
             .await?
             .into_iter()
-            .filter(|c| c.loop_id.is_some_and(|id| loops.contains(&id)))
+            .filter(|c| c.refused.is_none() && c.loop_id.is_some_and(|id| loops.contains(&id)))
             .collect();
         Ok(Self { loops, checkpoints })
     }

@@ -12,7 +12,14 @@ use std::path::PathBuf;
 
 pub(super) fn run(bench: &Workbench, spec: &TrainSpec) -> Result<WorkEnd, WorkError> {
     let set = load(bench, spec)?;
-    let start = spec.start.map(|checkpoint| bench.checkpoint_dir(checkpoint)).transpose()?;
+    let start = match spec.start {
+        Some(checkpoint) => {
+            // Loaded once to see that it is what was saved, before hours are built on it.
+            bench.load_policy(checkpoint)?;
+            Some(bench.checkpoint_dir(checkpoint)?)
+        }
+        None => None,
+    };
     let seen_before = match spec.start {
         Some(checkpoint) => bench.wait(bench.store.checkpoint(checkpoint))?.map_or(0, |row| row.samples_seen),
         None => 0,
@@ -44,10 +51,15 @@ pub(super) fn run(bench: &Workbench, spec: &TrainSpec) -> Result<WorkEnd, WorkEr
     if let Some(error) = failure {
         return Err(error);
     }
-    if !outcome.finished {
-        return Ok(WorkEnd::Cancelled);
+    if outcome.finished {
+        return finish(bench, spec, &outcome, seen_before).map(WorkEnd::Done);
     }
-    finish(bench, spec, &outcome, seen_before).map(WorkEnd::Done)
+    if !bench.overdue.is_cancelled() || !outcome.final_loss.is_finite() {
+        return bench.stopped("too few samples were trained by then to keep the weights");
+    }
+    let mut result = finish(bench, spec, &outcome, seen_before)?;
+    result["cut"] = bench.cut(outcome.samples, spec.plan.samples, "samples");
+    Ok(WorkEnd::Done(result))
 }
 
 fn load(bench: &Workbench, spec: &TrainSpec) -> Result<TrainingSet, WorkError> {

@@ -58,6 +58,7 @@ impl Fixture {
             target_success: 0.8,
             seed: Seed(1),
             settings: json!({}),
+            terms: json!({}),
             versions: json!({}),
         };
         self.store.create_mission(&new, self.clock.now()).await.unwrap();
