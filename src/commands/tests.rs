@@ -250,7 +250,8 @@ async fn a_plan_that_waits_is_approved_or_vetoed_by_an_operator_once() {
     let loop_id = bench.store.open_loop(mission.id, 1, Timestamp::UNIX_EPOCH).await.unwrap();
     let at = Timestamp::UNIX_EPOCH;
     let later = at + std::time::Duration::from_secs(600);
-    let asked = bench.store.ask_decision(loop_id, Stage::Generate, Persona::Developer, &json!({}), later, at);
+    let evidence = json!({});
+    let asked = bench.store.ask_decision(loop_id, Stage::Generate, Persona::Developer, &evidence, later, at);
     let decision = asked.await.unwrap();
     let plan = json!({ "episodes": 5000 });
     bench.store.ask_approval(decision, &plan, "developer", later, at).await.unwrap();

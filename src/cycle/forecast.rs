@@ -82,8 +82,6 @@ pub struct Setting {
     pub rates: Rates,
     /// Whether there is a policy that could drive DAgger episodes.
     pub can_drive: bool,
-    /// Samples drawn in trainings so far.
-    pub samples_trained: u64,
     /// Samples stored for training.
     pub samples_stored: u64,
     /// Control steps that a brick took in the mission's newest rollouts.
@@ -287,7 +285,6 @@ mod tests {
             preset: LoopPreset::default(),
             rates,
             can_drive: false,
-            samples_trained: 0,
             samples_stored: 60_000,
             steps_per_brick: None,
             gate_scenes: 0,

@@ -196,7 +196,6 @@ pub fn first_loop_setting(preset: &LoopPreset, rates: &Rates) -> Setting {
         preset: preset.clone(),
         rates: rates.clone(),
         can_drive: false,
-        samples_trained: 0,
         samples_stored: 0,
         steps_per_brick: None,
         gate_scenes: 0,

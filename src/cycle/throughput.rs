@@ -30,7 +30,6 @@ pub async fn setting(store: &Store, mission: &MissionRow) -> Result<Option<Setti
     let ids: Vec<LoopId> = loops.iter().map(|row| row.id).collect();
     let ours = |loop_id: Option<LoopId>| loop_id.is_some_and(|id| ids.contains(&id));
     let checkpoints = store.checkpoints().await?;
-    let trained = checkpoints.iter().filter(|c| ours(c.loop_id) && c.refused.is_none());
     let datasets = store.datasets().await?;
     let champion = store.champion().await?;
     let gate_scenes = match champion {
@@ -38,8 +37,7 @@ pub async fn setting(store: &Store, mission: &MissionRow) -> Result<Option<Setti
         Some(_) | None => 0,
     };
     Ok(Some(Setting {
-        can_drive: trained.clone().count() > 0,
-        samples_trained: trained.last().map_or(0, |c| c.samples_seen),
+        can_drive: checkpoints.iter().any(|c| ours(c.loop_id) && c.refused.is_none()),
         samples_stored: datasets.iter().filter(|d| ours(d.loop_id)).map(|d| u64::from(d.samples)).sum(),
         steps_per_brick: steps_per_brick(store, &loops).await?,
         gate_scenes,

@@ -210,7 +210,7 @@ mod tests {
         };
         store.add_artifact(&row, at(0)).await.unwrap();
         store.add_artifact(&row, at(1)).await.unwrap();
-        assert_eq!(store.artifacts_like("c").await.unwrap(), [row.clone()]);
+        assert_eq!(store.artifacts_like("c").await.unwrap(), std::slice::from_ref(&row));
         assert_eq!(store.artifact(&row.id).await.unwrap(), Some(row));
         assert_eq!(store.artifact(&ArtifactId("no".into())).await.unwrap(), None);
     }
