@@ -107,8 +107,9 @@ impl Ground {
     /// The rows of the picture from `top` to before `bottom` that show ground.
     #[inline(always)]
     pub fn rows_between(&self, top: usize, bottom: usize) -> impl Iterator<Item = (usize, &Line, &GroundRow)> {
-        let top = top.max(self.first);
-        let bottom = bottom.min(self.first + self.rows.len()).max(top);
+        let behind = self.first + self.rows.len();
+        let bottom = bottom.clamp(self.first, behind);
+        let top = top.clamp(self.first, bottom);
         let among = top - self.first..bottom - self.first;
         (top..bottom)
             .zip(self.lines[among.clone()].iter().zip(&self.rows[among]))

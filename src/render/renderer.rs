@@ -225,6 +225,32 @@ mod tests {
     }
 
     #[test]
+    fn every_place_of_loader_and_brick_can_be_drawn() {
+        let (mut cab, mut above) = (Renderer::new(Camera::cab(64, 48)), Renderer::new(Camera::spectator(60, 40)));
+        let (mut seen, mut watched) = (vec![0; cab.frame_len()], vec![0; above.frame_len()]);
+        for i in 0..3000_u32 {
+            let part = |k: u32| (i.wrapping_mul(k) % 1009) as f32 / 504.5 - 1.0;
+            let (x_m, z_m, heading_rad) = (9.0 * part(613), 9.0 * part(271), 3.2 * part(97));
+            let loader = LoaderState {
+                x_m,
+                z_m,
+                heading_rad,
+                lift_m: 1.3 * part(31).abs(),
+                tilt: part(53),
+                ..LoaderState::default()
+            };
+            // From under the eye to far behind it.
+            let bricks =
+                vec![brick_at(x_m + 3.0 * part(733), z_m + 3.0 * part(389)), brick_at(9.0 * part(11), 9.0 * part(7))];
+            let state = WorldState { loader, bricks, ..WorldState::default() };
+            cab.render(&state, &mut seen);
+            if i % 10 == 0 {
+                above.render(&state, &mut watched);
+            }
+        }
+    }
+
+    #[test]
     fn what_is_not_a_number_is_left_out_and_odd_sizes_are_drawn() {
         let mut state = WorldState { bricks: vec![brick_at(f32::NAN, 0.0)], ..WorldState::default() };
         assert_eq!(cab_picture(&state), cab_picture(&WorldState::default()));
