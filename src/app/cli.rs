@@ -119,8 +119,15 @@ pub enum LoopAction {
 #[derive(Debug, Args)]
 pub struct GenerateArgs {
     /// Folder of the dataset. The same order again does nothing, after an interruption it goes on; another is refused
+    #[arg(long, value_name = "DIR", required_unless_present = "preview", conflicts_with = "preview")]
+    pub out: Option<PathBuf>,
+    /// Make no dataset: write a contact sheet of the scenario families, a picture of each, and a clip of the expert in
+    /// each (GIF; MP4 too where ffmpeg is installed) into this folder
     #[arg(long, value_name = "DIR")]
-    pub out: PathBuf,
+    pub preview: Option<PathBuf>,
+    /// With --preview: no clips
+    #[arg(long, requires = "preview")]
+    pub stills_only: bool,
     /// Episodes to make
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub episodes: u32,

@@ -6,6 +6,7 @@ mod data_dir;
 mod doctor;
 mod inspect;
 mod live_log;
+mod preview;
 mod probe;
 mod standalone;
 mod steer;

@@ -1,6 +1,7 @@
 //! `generate`, `train` and `rollout`: the loop's work, each alone, without a team, a database or a network.
 
 use super::cli::{GenerateArgs, RolloutArgs, Strategy, TrainArgs, say, say_error};
+use super::preview::{self, Preview};
 use super::{Ending, threads};
 use crate::base::{Cancel, EvaluationSeed, Progress, Proportion, Seed};
 use crate::config::Config;
@@ -34,7 +35,17 @@ fn families(names: &[String]) -> anyhow::Result<Vec<(String, f64)>> {
         .collect()
 }
 
+/// Bricks in a scene of a preview: enough to touch and to cluster.
+const PREVIEW_BRICKS: u32 = 3;
+
 pub fn generate(config: &Config, args: &GenerateArgs) -> anyhow::Result<Ending> {
+    if let Some(dir) = &args.preview {
+        let bricks = args.bricks.map_or(PREVIEW_BRICKS, |(_, most)| most) as usize;
+        let (families, seed, stills_only) = (args.scenario.as_slice(), Seed(args.seed), args.stills_only);
+        preview::run(&Preview { dir, families, bricks, seed, stills_only })?;
+        return Ok(Ending::Done);
+    }
+    let out = args.out.as_deref().context("name the dataset's folder with --out")?;
     let preset = preset(config, args.preset.as_deref())?;
     let sizes = &preset.generate;
     let (noisy_share, bad_start_share) = match args.strategy {
@@ -60,12 +71,12 @@ pub fn generate(config: &Config, args: &GenerateArgs) -> anyhow::Result<Ending> 
         ..Order::default()
     };
     let mut bar = ProgressLine::new("generate");
-    let outcome = episodes::generate(&order, None, &args.out, &Cancel::default(), &mut |p| bar.show(&p))?;
+    let outcome = episodes::generate(&order, None, out, &Cancel::default(), &mut |p| bar.show(&p))?;
     bar.end();
     if outcome.already_there {
         say(&format!(
             "nothing to do: {} holds exactly this already ({} episodes, {} frames)",
-            args.out.display(),
+            out.display(),
             outcome.episodes,
             grouped(outcome.summary.frames as u64),
         ));
@@ -81,7 +92,7 @@ pub fn generate(config: &Config, args: &GenerateArgs) -> anyhow::Result<Ending> 
         outcome.success,
         outcome.discarded,
     ));
-    say(&format!("dataset: {} ({:.1} MB, LeRobot v3)", args.out.display(), outcome.summary.bytes as f64 / 1e6));
+    say(&format!("dataset: {} ({:.1} MB, LeRobot v3)", out.display(), outcome.summary.bytes as f64 / 1e6));
     Ok(Ending::Done)
 }
 

@@ -68,6 +68,16 @@ impl Clip {
         self.frames.is_empty()
     }
 
+    /// `(width, height)` in pixels, and how long one kept frame is shown.
+    pub fn format(&self) -> (usize, usize, f32) {
+        (self.width, self.height, self.frame_s * self.stride as f32)
+    }
+
+    /// The kept frames as interleaved RGB bytes.
+    pub fn frames(&self) -> impl Iterator<Item = Vec<u8>> + '_ {
+        self.frames.iter().map(|frame| frame.iter().flat_map(|&c| from_565(c)).collect())
+    }
+
     /// The clip as an endlessly repeated GIF of at most [`MAX_CLIP_BYTES`]. Its duration is that of the frames pushed;
     /// the last frame stays for a second longer.
     ///

@@ -51,3 +51,41 @@ pub(super) fn write_line(
     area.draw_text(&line, &style, (at.0, top)).map_err(|e| fail(&e))?;
     area.present().map_err(|e| fail(&e))
 }
+
+/// A text in lines of at most `width_px`, broken between words; what does not fit into `lines` is cut and ends in an
+/// ellipsis.
+pub(super) fn wrap(text: &str, width_px: u32, height_px: f64, lines: usize) -> Result<Vec<String>, RenderError> {
+    register_fonts()?;
+    let font = (FONT, height_px).into_font();
+    let fits = |line: &str| font.box_size(line).is_ok_and(|(width, _)| width <= width_px);
+    let mut done: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        let is_last_line = done.len() == lines;
+        match done.last_mut() {
+            Some(line) if fits(&format!("{line} {word}")) => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            Some(line) if is_last_line => {
+                line.push('…');
+                break;
+            }
+            Some(_) | None => done.push(word.to_owned()),
+        }
+    }
+    Ok(done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_broken_between_words_and_cut_after_its_lines() {
+        let text = "the loader starts in the corridor between box and wall";
+        let lines = wrap(text, 120, 14.0, 10).unwrap();
+        assert!(lines.len() > 2 && lines.join(" ") == text, "{lines:?}");
+        let cut = wrap(text, 120, 14.0, 2).unwrap();
+        assert!(cut.len() == 2 && cut[1].ends_with('…'), "{cut:?}");
+    }
+}
