@@ -3,7 +3,7 @@
 //! Every figure is the median of several short runs, since machines are noisy. Quote it with the machine.
 
 use super::cli::{BenchArgs, BenchPart, UpArgs, say};
-use super::{Ending, threads, up};
+use super::{Ending, bench_policy, threads, up};
 use crate::base::{Cancel, EvaluationSeed, Seed, Stage};
 use crate::config::{Config, Secrets};
 use crate::cycle::preset::LoopPreset;
@@ -16,6 +16,7 @@ use crate::render::{Camera, Renderer};
 use crate::rollout::{Pilot, RolloutOptions, SceneSet};
 use crate::sim::{self, World};
 use anyhow::Context;
+use std::borrow::Cow;
 use std::path::Path;
 use std::time::Instant;
 
@@ -23,10 +24,17 @@ use std::time::Instant;
 const RUNS: usize = 5;
 
 /// A measured figure.
-struct Figure {
-    name: &'static str,
+pub(super) struct Figure {
+    name: Cow<'static, str>,
     value: f64,
     unit: &'static str,
+}
+
+impl Figure {
+    /// A figure whose name is put together.
+    pub fn new(name: &str, value: f64, unit: &'static str) -> Self {
+        Self { name: Cow::Owned(name.to_owned()), value, unit }
+    }
 }
 
 pub fn run(config: &Config, source: &str, args: &BenchArgs) -> anyhow::Result<Ending> {
@@ -47,6 +55,9 @@ pub fn run(config: &Config, source: &str, args: &BenchArgs) -> anyhow::Result<En
             train_figures(preset, &dataset, &scratch.path, &mut figures)?;
         }
     }
+    if args.what == BenchPart::Policy {
+        bench_policy::figures(&args.python, &scratch.path, &mut figures)?;
+    }
     if args.what == BenchPart::Loop {
         loop_figures(config, source, &scratch.path, &mut figures)?;
     }
@@ -58,7 +69,7 @@ fn print(figures: &[Figure], json: bool) -> anyhow::Result<()> {
     if json {
         let mut object = serde_json::json!({ "threads": threads(), "ralphton": env!("CARGO_PKG_VERSION") });
         for figure in figures {
-            object[figure.name] = serde_json::json!({ "value": figure.value, "unit": figure.unit });
+            object[figure.name.as_ref()] = serde_json::json!({ "value": figure.value, "unit": figure.unit });
         }
         say(&serde_json::to_string_pretty(&object)?);
         return Ok(());
@@ -77,8 +88,13 @@ fn median(mut measure: impl FnMut() -> anyhow::Result<f64>) -> anyhow::Result<f6
     for _ in 0..RUNS {
         values.push(measure()?);
     }
+    Ok(median_of(values))
+}
+
+/// The middle one of some values; 0 of none.
+pub(super) fn median_of(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
-    Ok(values[RUNS / 2])
+    values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
 fn a_world(index: u64) -> anyhow::Result<World> {
@@ -101,7 +117,7 @@ fn sim_figures(figures: &mut Vec<Figure>) -> anyhow::Result<()> {
         }
         Ok(f64::from(steps) / started.elapsed().as_secs_f64())
     })?;
-    figures.push(Figure { name: "sim: control steps with the expert, 1 thread", value, unit: "steps/s" });
+    figures.push(Figure { name: "sim: control steps with the expert, 1 thread".into(), value, unit: "steps/s" });
     let worlds: Vec<World> = (0..40).map(a_world).collect::<anyhow::Result<_>>()?;
     let value = median(|| {
         let started = Instant::now();
@@ -110,7 +126,7 @@ fn sim_figures(figures: &mut Vec<Figure>) -> anyhow::Result<()> {
         }
         Ok(started.elapsed().as_secs_f64() * 1e3 / worlds.len() as f64)
     })?;
-    figures.push(Figure { name: "sim: fork and label 20 steps, 1 thread", value, unit: "ms" });
+    figures.push(Figure { name: "sim: fork and label 20 steps, 1 thread".into(), value, unit: "ms" });
     Ok(())
 }
 
@@ -130,7 +146,7 @@ fn render_figures(figures: &mut Vec<Figure>) -> anyhow::Result<()> {
             }
             Ok((rounds * worlds.len()) as f64 / started.elapsed().as_secs_f64())
         })?;
-        figures.push(Figure { name, value, unit: "frames/s" });
+        figures.push(Figure { name: name.into(), value, unit: "frames/s" });
     }
     Ok(())
 }
@@ -153,17 +169,17 @@ fn data_figures(preset: &LoopPreset, dataset: &Path, figures: &mut Vec<Figure>) 
     let outcome = episodes::generate(&order, None, dataset, &Cancel::default(), &mut |_| {})?;
     let seconds = outcome.seconds.max(1e-3);
     figures.push(Figure {
-        name: "data: episodes into a dataset",
+        name: "data: episodes into a dataset".into(),
         value: f64::from(outcome.episodes) / seconds,
         unit: "episodes/s",
     });
     figures.push(Figure {
-        name: "data: stored frames",
+        name: "data: stored frames".into(),
         value: outcome.summary.frames as f64 / seconds,
         unit: "frames/s",
     });
     figures.push(Figure {
-        name: "data: labelled samples",
+        name: "data: labelled samples".into(),
         value: f64::from(outcome.labelled_frames) / seconds,
         unit: "samples/s",
     });
@@ -196,7 +212,7 @@ fn train_figures(preset: &LoopPreset, dataset: &Path, scratch: &Path, figures: &
     )?;
     rates.sort_by(f64::total_cmp);
     let value = rates.get(rates.len() / 2).copied().unwrap_or_default();
-    figures.push(Figure { name: "train: quick policy", value, unit: "samples/s" });
+    figures.push(Figure { name: "train: quick policy".into(), value, unit: "samples/s" });
     inference_figure(&outcome.policy, &set, figures)?;
     let set = SceneSet { seed: EvaluationSeed(7), families: Vec::new(), bricks: 1, scenes: 26 };
     let options = RolloutOptions { threads: threads(), ..RolloutOptions::default() };
@@ -204,7 +220,7 @@ fn train_figures(preset: &LoopPreset, dataset: &Path, scratch: &Path, figures: &
         Pilot::Policy { policy: &outcome.policy, state: preset.state, execute_steps: preset.evaluate.execute_steps };
     let evaluation = crate::rollout::evaluate(&pilot, &set, &options, &Cancel::default(), &mut |_| {})?;
     let value = evaluation.results.len() as f64 / evaluation.seconds.max(1e-3);
-    figures.push(Figure { name: "rollout: one-brick scenes of an untaught policy", value, unit: "scenes/s" });
+    figures.push(Figure { name: "rollout: one-brick scenes of an untaught policy".into(), value, unit: "scenes/s" });
     Ok(())
 }
 
@@ -219,7 +235,7 @@ fn inference_figure(policy: &Policy, set: &TrainingSet, figures: &mut Vec<Figure
         }
         Ok(4.0 * count as f64 / started.elapsed().as_secs_f64())
     })?;
-    figures.push(Figure { name: "infer: batches of 32, 1 thread", value, unit: "observations/s" });
+    figures.push(Figure { name: "infer: batches of 32, 1 thread".into(), value, unit: "observations/s" });
     Ok(())
 }
 
@@ -242,26 +258,30 @@ fn loop_figures(config: &Config, source: &str, scratch: &Path, figures: &mut Vec
         Ok((summary, times))
     })?;
     let first = summary.loops.first().context("no loop was made")?;
-    figures.push(Figure { name: "loop: process, start to end", value: wall, unit: "minutes" });
-    figures.push(Figure { name: "loop: Generate to Feedback", value: first.minutes, unit: "minutes" });
+    figures.push(Figure { name: "loop: process, start to end".into(), value: wall, unit: "minutes" });
+    figures.push(Figure { name: "loop: Generate to Feedback".into(), value: first.minutes, unit: "minutes" });
     if let Some(value) = first.first_number_minutes {
-        figures.push(Figure { name: "loop: first closed-loop number after", value, unit: "minutes" });
+        figures.push(Figure { name: "loop: first closed-loop number after".into(), value, unit: "minutes" });
     }
     if let Some(scenes) = first.scenes {
-        figures.push(Figure { name: "loop: hidden scenes solved", value: scenes.rate() * 100.0, unit: "%" });
-        figures.push(Figure { name: "loop: hidden scenes driven", value: f64::from(scenes.trials), unit: "scenes" });
+        figures.push(Figure { name: "loop: hidden scenes solved".into(), value: scenes.rate() * 100.0, unit: "%" });
+        figures.push(Figure {
+            name: "loop: hidden scenes driven".into(),
+            value: f64::from(scenes.trials),
+            unit: "scenes",
+        });
     }
     for time in &times {
         let [forecast_name, fact_name] = time_names(time.stage);
         if let Some(forecast) = &time.forecast {
-            figures.push(Figure { name: forecast_name, value: forecast.seconds, unit: "s" });
+            figures.push(Figure { name: forecast_name.into(), value: forecast.seconds, unit: "s" });
         }
         if let Some(value) = time.fact_s {
-            figures.push(Figure { name: fact_name, value, unit: "s" });
+            figures.push(Figure { name: fact_name.into(), value, unit: "s" });
         }
     }
     if let Some(mib) = super::doctor::peak_memory_mib() {
-        figures.push(Figure { name: "loop: peak resident memory", value: mib, unit: "MiB" });
+        figures.push(Figure { name: "loop: peak resident memory".into(), value: mib, unit: "MiB" });
     }
     Ok(())
 }

@@ -177,9 +177,21 @@ pub struct TrainArgs {
     /// Peak learning rate [default: from the preset]
     #[arg(long, value_name = "RATE")]
     pub learning_rate: Option<f64>,
-    /// Checkpoint to begin with [default: fresh weights]
+    /// How often each dataset is drawn from, in the order of --dataset [default: by size, the newest more often]
+    #[arg(long, value_name = "WEIGHT")]
+    pub weight: Vec<f64>,
+    /// Checkpoint to begin with, to fine-tune it [default: fresh weights]
     #[arg(long, value_name = "DIR")]
     pub start: Option<PathBuf>,
+    /// Samples between two saved states; an interrupted training goes on from the last one
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub save_every: u64,
+    /// Snapshots driven in closed loop on the way, the best of which is kept; 0 for none [default: from the preset]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=1_000))]
+    pub canaries: Option<u32>,
+    /// Where the curve goes as PNG [default: beside the checkpoint]
+    #[arg(long, value_name = "FILE")]
+    pub curve: Option<PathBuf>,
     /// Where all randomness begins
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
@@ -289,6 +301,9 @@ pub struct BenchArgs {
     /// What to measure
     #[arg(value_enum, default_value = "all")]
     pub what: BenchPart,
+    /// Python with PyTorch to compare policies with
+    #[arg(long, value_name = "FILE", default_value = "python3")]
+    pub python: PathBuf,
     /// Print one JSON object instead of a table
     #[arg(long)]
     pub json: bool,
@@ -306,6 +321,8 @@ pub enum BenchPart {
     Data,
     /// Training and inference
     Train,
+    /// Training and inference of each policy preset, beside PyTorch where it is installed
+    Policy,
     /// One whole quick loop in a folder of its own: minutes, first number, memory
     Loop,
 }

@@ -1,6 +1,7 @@
 //! The command line, and the one place that builds, wires, starts and stops everything.
 
 mod bench;
+mod bench_policy;
 mod cli;
 mod data_dir;
 mod doctor;
@@ -11,6 +12,7 @@ mod probe;
 mod standalone;
 mod steer;
 mod team;
+mod train;
 mod up;
 
 use crate::config::{Config, Secrets};
@@ -93,7 +95,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Ending> {
         Command::Up(args) => block_on(up::run(&cli.data, &config, &source, &secrets, &args)),
         Command::Loop(args) => block_on(steer::run(&cli.data, &config, &args)),
         Command::Generate(args) => standalone::generate(&config, &args),
-        Command::Train(args) => standalone::train(&config, &args),
+        Command::Train(args) => train::train(&config, &args),
         Command::Rollout(args) => standalone::rollout(&config, &args),
         Command::Report(args) => block_on(inspect::report(&cli.data, &args)),
         Command::Lineage(args) => block_on(probe::lineage(&cli.data, &args)),

@@ -1,18 +1,17 @@
-//! `generate`, `train` and `rollout`: the loop's work, each alone, without a team, a database or a network.
+//! `generate` and `rollout`: the loop's work, each alone, without a team, a database or a network.
 
-use super::cli::{GenerateArgs, RolloutArgs, Strategy, TrainArgs, say, say_error};
+use super::cli::{GenerateArgs, RolloutArgs, Strategy, say, say_error};
 use super::preview::{self, Preview};
 use super::{Ending, threads};
 use crate::base::{Cancel, EvaluationSeed, Progress, Proportion, Seed};
 use crate::config::Config;
 use crate::cycle::preset::LoopPreset;
 use crate::cycle::summary::{grouped, title_case};
-use crate::dataset::load_training_set;
 use crate::episodes::{self, Order};
-use crate::policy::{ActConfig, Policy, TrainEvent, TrainPlan};
+use crate::policy::Policy;
 use crate::rollout::{Evaluation, Pilot, RolloutOptions, SceneSet};
 use crate::sim::{self, StatePreset};
-use anyhow::{Context, bail};
+use anyhow::Context;
 use std::io::IsTerminal;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -20,7 +19,7 @@ use std::time::{Duration, Instant};
 /// Progress lines on something that is not a terminal come at most this often.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-fn preset<'a>(config: &'a Config, name: Option<&str>) -> anyhow::Result<&'a LoopPreset> {
+pub(super) fn preset<'a>(config: &'a Config, name: Option<&str>) -> anyhow::Result<&'a LoopPreset> {
     Ok(config.preset(name.unwrap_or(&config.mission.preset))?)
 }
 
@@ -96,46 +95,6 @@ pub fn generate(config: &Config, args: &GenerateArgs) -> anyhow::Result<Ending> 
     Ok(Ending::Done)
 }
 
-pub fn train(config: &Config, args: &TrainArgs) -> anyhow::Result<Ending> {
-    let preset = preset(config, args.preset.as_deref())?;
-    if args.out.exists() {
-        bail!("{} exists already; name a new folder with --out", args.out.display());
-    }
-    let set = load_training_set(&args.dataset, preset.chunk, Some(preset.train.memory_samples))?;
-    say(&format!("{} samples of {}×{} pixels", grouped(set.len() as u64), set.width, set.height));
-    let plan = TrainPlan {
-        samples: args.samples.unwrap_or(preset.train.first_samples),
-        batch: preset.train.batch,
-        learning_rate: args.learning_rate.unwrap_or(preset.train.learning_rate),
-        newest_share: if args.dataset.len() > 1 { preset.train.newest_share } else { 0.0 },
-        threads: args.threads.unwrap_or_else(threads),
-        seed: Seed(args.seed),
-        ..TrainPlan::default()
-    };
-    let act = ActConfig::preset(&preset.policy, set.height, set.width, set.state_dim, preset.chunk)?;
-    let work_dir = args.out.with_extension("training");
-    let mut bar = ProgressLine::new("train");
-    let cancel = Cancel::default();
-    let outcome = crate::policy::train(&set, &act, args.start.as_deref(), &plan, &work_dir, &cancel, &mut |event| {
-        if let TrainEvent::Step { samples, loss, samples_per_s, .. } = event {
-            let note = format!("loss {loss:.3}, {samples_per_s:.0} samples/s");
-            bar.show(&Progress { done: samples, total: plan.samples, unit: "samples", note });
-        }
-    })?;
-    bar.end();
-    outcome.policy.save(&args.out)?;
-    std::fs::remove_dir_all(&work_dir).with_context(|| format!("{} cannot be removed", work_dir.display()))?;
-    say(&format!(
-        "{} samples in {:.1} s ({:.0} samples/s), final loss {:.4}",
-        grouped(outcome.samples),
-        outcome.seconds,
-        outcome.samples as f64 / outcome.seconds.max(1e-3),
-        outcome.final_loss
-    ));
-    say(&format!("checkpoint: {} (loss does not rank policies: drive it with `ralphton rollout`)", args.out.display()));
-    Ok(Ending::Done)
-}
-
 pub fn rollout(config: &Config, args: &RolloutArgs) -> anyhow::Result<Ending> {
     let preset = preset(config, args.preset.as_deref())?;
     let set = SceneSet {
@@ -184,7 +143,7 @@ pub fn rollout(config: &Config, args: &RolloutArgs) -> anyhow::Result<Ending> {
 }
 
 /// Which state preset a checkpoint was trained with, by the number of its state's numbers.
-fn state_of(policy: &Policy) -> anyhow::Result<StatePreset> {
+pub(super) fn state_of(policy: &Policy) -> anyhow::Result<StatePreset> {
     let dim = policy.config().state_dim;
     [StatePreset::Full, StatePreset::Seed].into_iter().find(|preset| preset.dim() == dim).with_context(|| {
         format!("the checkpoint wants a state of {dim} numbers; this simulator tells 10 (full) or 4 (seed)")
@@ -239,7 +198,7 @@ fn words(evaluation: &Evaluation) -> String {
 }
 
 /// One line that is written over on a terminal, and a line now and then elsewhere.
-struct ProgressLine {
+pub(super) struct ProgressLine {
     name: &'static str,
     terminal: bool,
     silent: bool,
@@ -248,20 +207,15 @@ struct ProgressLine {
 }
 
 impl ProgressLine {
-    fn new(name: &'static str) -> Self {
+    pub fn new(name: &'static str) -> Self {
         Self { name, terminal: std::io::stderr().is_terminal(), silent: false, started: Instant::now(), last: None }
     }
 
-    fn silent() -> Self {
+    pub fn silent() -> Self {
         Self { silent: true, ..Self::new("") }
     }
 
-    fn show(&mut self, progress: &Progress) {
-        let every = if self.terminal { Duration::from_millis(200) } else { LINE_EVERY };
-        if self.silent || self.last.is_some_and(|last| last.elapsed() < every) {
-            return;
-        }
-        self.last = Some(Instant::now());
+    pub fn show(&mut self, progress: &Progress) {
         let elapsed = self.started.elapsed().as_secs_f64();
         let fraction = progress.fraction();
         let left = if fraction > 0.02 {
@@ -269,6 +223,20 @@ impl ProgressLine {
         } else {
             String::new()
         };
+        self.write(progress, &left);
+    }
+
+    /// Progress whose note already tells the time left.
+    pub fn show_as_told(&mut self, progress: &Progress) {
+        self.write(progress, "");
+    }
+
+    fn write(&mut self, progress: &Progress, left: &str) {
+        let every = if self.terminal { Duration::from_millis(200) } else { LINE_EVERY };
+        if self.silent || self.last.is_some_and(|last| last.elapsed() < every) {
+            return;
+        }
+        self.last = Some(Instant::now());
         let note = if progress.note.is_empty() { String::new() } else { format!(", {}", progress.note) };
         let text = format!(
             "{}: {} of {} {}{note}{left}",
@@ -280,7 +248,7 @@ impl ProgressLine {
         if self.terminal { write_over(&text) } else { say_error(&text) }
     }
 
-    fn end(&self) {
+    pub fn end(&self) {
         if self.terminal && !self.silent && self.last.is_some() {
             write_over("");
         }

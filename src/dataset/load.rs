@@ -6,6 +6,7 @@
 
 use super::image_file::decode_image;
 use super::reader::{Frames, Labels, Opened, image_files};
+use super::training_set::Moment;
 use super::videos::VideoCamera;
 use super::{ACTION_DIM, DatasetError, TrainingSet};
 use std::path::PathBuf;
@@ -25,6 +26,21 @@ pub fn load_training_set(
     chunk: usize,
     limit_samples: Option<usize>,
 ) -> Result<TrainingSet, DatasetError> {
+    load_mixture(dirs, &[], chunk, limit_samples)
+}
+
+/// The same for a mixture: where memory does not hold everything, each dataset gets room by its weight in
+/// `weights` (as many as `dirs`, or none for weights by size), since that is how often it will be drawn from. One
+/// of weight 0 is not read.
+///
+/// # Errors
+/// As [`load_training_set`]; also when the weights do not fit the datasets or hold nothing above 0.
+pub fn load_mixture(
+    dirs: &[PathBuf],
+    weights: &[f64],
+    chunk: usize,
+    limit_samples: Option<usize>,
+) -> Result<TrainingSet, DatasetError> {
     if !(1..=usize::from(u8::MAX)).contains(&chunk) {
         return Err(DatasetError::Spec(format!("chunks of {chunk} actions; 1 to 255 are possible")));
     }
@@ -39,21 +55,17 @@ pub fn load_training_set(
     for dataset in &opened {
         sources.push(Samples::of(dataset.frames()?, dataset.labels()?));
     }
-    let total: usize = sources.iter().map(Samples::len).sum();
-    let keep = limit_samples.unwrap_or(total).min(total);
+    let sizes: Vec<usize> = sources.iter().map(Samples::len).collect();
+    let quotas = quotas(&sizes, weights, limit_samples)?;
     let mut set = TrainingSet::new(first.height, first.width, first.state_dim, chunk, ACTION_DIM);
     let mut wanted = Vec::with_capacity(opened.len());
-    let mut seen = 0;
-    for source in &sources {
-        let begin = set.valid.len();
-        let mut frames = Vec::new();
-        for sample in 0..source.len() {
-            // Sample number n of all is kept when keep·n/total steps to a new whole number.
-            if (seen + 1) * keep / total > seen * keep / total {
-                source.push_numbers(sample, &mut set);
-                frames.push(source.frame(sample));
-            }
-            seen += 1;
+    for (source, quota) in sources.iter().zip(quotas) {
+        let (begin, total) = (set.valid.len(), source.len());
+        let mut frames = Vec::with_capacity(quota);
+        // Sample number n is kept when quota·n/total steps to a new whole number.
+        for sample in (0..total).filter(|n| (n + 1) * quota / total > n * quota / total) {
+            source.push_numbers(sample, &mut set);
+            frames.push(source.frame(sample));
         }
         set.sources.push(begin..set.valid.len());
         wanted.push(frames);
@@ -62,6 +74,34 @@ pub fn load_training_set(
     set.images = vec![0; set.len() * set.image_len()];
     decode_images(&opened, &wanted, &mut set.images)?;
     Ok(set)
+}
+
+/// Samples to keep of datasets of these sizes: all of them where the limit allows; else each dataset's part of the
+/// limit by its weight, and what a small dataset leaves over goes to the others.
+fn quotas(sizes: &[usize], weights: &[f64], limit: Option<usize>) -> Result<Vec<usize>, DatasetError> {
+    let by_size: Vec<f64> = sizes.iter().map(|size| *size as f64).collect();
+    let weights = if weights.is_empty() { &by_size[..] } else { weights };
+    let usable = weights.iter().all(|w| w.is_finite() && *w >= 0.0) && weights.iter().any(|w| *w > 0.0);
+    if weights.len() != sizes.len() || (!usable && sizes.iter().any(|size| *size > 0)) {
+        return Err(DatasetError::Spec(format!(
+            "weights {weights:?} for {} dataset(s); one each is needed, none negative, one above 0",
+            sizes.len()
+        )));
+    }
+    let mut quotas: Vec<usize> = sizes.iter().zip(weights).map(|(n, w)| if *w > 0.0 { *n } else { 0 }).collect();
+    let mut left = limit.unwrap_or(usize::MAX) as f64;
+    let mut open: Vec<usize> = (0..sizes.len()).filter(|i| quotas[*i] > 0).collect();
+    loop {
+        let total: f64 = open.iter().map(|i| weights[*i]).sum();
+        let share = |i: usize| left * weights[i] / total;
+        let (whole, cut): (Vec<usize>, Vec<usize>) = open.iter().partition(|i| quotas[**i] as f64 <= share(**i));
+        if whole.is_empty() {
+            cut.iter().for_each(|i| quotas[*i] = share(*i) as usize);
+            return Ok(quotas);
+        }
+        left -= whole.iter().map(|i| quotas[*i] as f64).sum::<f64>();
+        open = cut;
+    }
 }
 
 fn check_same_shape(first: &Opened, other: &Opened) -> Result<(), DatasetError> {
@@ -118,7 +158,13 @@ impl Samples {
             let begin = sample * self.labels.chunk * ACTION_DIM;
             &self.labels.numbers[begin..begin + self.labels.chunk.min(set.chunk) * ACTION_DIM]
         };
-        set.push_numbers(state, actions);
+        let episodes = &self.frames.episodes;
+        let before = frame.checked_sub(1).filter(|before| episodes[*before] == episodes[frame]);
+        let moment = Moment {
+            episode: u32::try_from(episodes[frame]).unwrap_or(u32::MAX),
+            previous: before.map(|before| &self.frames.actions[before * ACTION_DIM..][..ACTION_DIM]),
+        };
+        set.push_numbers(state, actions, moment);
     }
 }
 
@@ -207,5 +253,24 @@ impl Work<'_> {
             first += batch.num_rows();
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quotas;
+
+    #[test]
+    fn memory_is_shared_by_weight_and_what_a_small_dataset_leaves_goes_to_the_others() {
+        let of = |sizes: &[usize], weights: &[f64], limit| quotas(sizes, weights, limit).unwrap();
+        assert_eq!(of(&[12, 4], &[], None), [12, 4]);
+        assert_eq!(of(&[12, 4], &[], Some(8)), [6, 2]);
+        assert_eq!(of(&[100, 100], &[1.0, 3.0], Some(80)), [20, 60]);
+        assert_eq!(of(&[100, 10, 100], &[1.0, 2.0, 1.0], Some(80)), [35, 10, 35]);
+        assert_eq!(of(&[100, 50], &[0.0, 1.0], None), [0, 50]);
+        assert_eq!(of(&[0, 0], &[], Some(5)), [0, 0]);
+        for wrong in [&[1.0][..], &[0.0, 0.0], &[1.0, -1.0], &[f64::NAN, 1.0]] {
+            assert!(quotas(&[5, 5], wrong, None).is_err(), "{wrong:?}");
+        }
     }
 }

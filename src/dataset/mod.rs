@@ -40,7 +40,7 @@ pub use error::DatasetError;
 pub use ffmpeg::{Codec, ffmpeg_is_there};
 pub use identity::{Finished, finished};
 pub use image_file::encode_png;
-pub use load::load_training_set;
+pub use load::{load_mixture, load_training_set};
 pub use notes::{Actor, FrameNotes};
 pub use spec::{ACTION_DIM, DatasetSpec};
 pub use statistics::{SetStatistics, statistics};

@@ -66,6 +66,9 @@ fn without_labels_the_actions_that_followed_are_the_chunk() {
     let first = tiny_episode(&spec, 5, 0).frames;
     assert_eq!(set.valid, [3, 3, 3, 2, 1, 3, 3, 2, 1]);
     assert_eq!(set.chunk(3), [first[3].action, first[4].action, first[4].action].concat());
+    // What was done before a frame is known within its episode alone.
+    assert_eq!((set.previous(4), set.previous(5)), (&first[3].action[..], &[0.0; 4][..]));
+    assert_eq!(set.episodes, [0, 0, 0, 0, 0, 1, 1, 1, 1]);
 }
 
 #[test]

@@ -25,8 +25,21 @@ pub struct TrainingSet {
     pub chunks: Vec<f32>,
     /// How many actions of each chunk are real, `N` numbers in `1..=T`; the rest is padding.
     pub valid: Vec<u8>,
+    /// The action carried out just before each sample, `N·A`; zeros where an episode begins.
+    pub previous: Vec<f32>,
+    /// Which episode of its dataset each sample is of, `N` numbers.
+    pub episodes: Vec<u32>,
     /// Where each dataset's samples lie, in the order the datasets were added; the last one is the newest.
     pub sources: Vec<Range<usize>>,
+}
+
+/// Where in its dataset a sample stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment<'a> {
+    /// The episode's number.
+    pub episode: u32,
+    /// The action before; none where the episode begins.
+    pub previous: Option<&'a [f32]>,
 }
 
 impl TrainingSet {
@@ -67,18 +80,25 @@ impl TrainingSet {
         &self.chunks[index * len..(index + 1) * len]
     }
 
-    /// Adds one sample. `actions` holds 1 to T actions of A numbers; the chunk is padded with the last one.
+    /// The action carried out just before sample `index`.
+    pub fn previous(&self, index: usize) -> &[f32] {
+        &self.previous[index * self.action_dim..(index + 1) * self.action_dim]
+    }
+
+    /// Adds one sample that is an episode of its own. `actions` holds 1 to T actions of A numbers; the chunk is
+    /// padded with the last one.
     ///
     /// # Panics
     /// When a slice has another length than the set's shape says: that is a defect of the caller.
     pub fn push(&mut self, image: &[u8], state: &[f32], actions: &[f32]) {
         assert_eq!(image.len(), self.image_len(), "image bytes");
-        self.push_numbers(state, actions);
+        let begin = Moment { episode: u32::try_from(self.len()).unwrap_or(u32::MAX), previous: None };
+        self.push_numbers(state, actions, begin);
         self.images.extend_from_slice(image);
     }
 
     /// Adds all of a sample but its image, which the caller owes.
-    pub(super) fn push_numbers(&mut self, state: &[f32], actions: &[f32]) {
+    pub(super) fn push_numbers(&mut self, state: &[f32], actions: &[f32], moment: Moment<'_>) {
         assert_eq!(state.len(), self.state_dim, "state numbers");
         let valid = actions.len() / self.action_dim;
         assert!((1..=self.chunk).contains(&valid) && actions.len() == valid * self.action_dim, "label actions");
@@ -89,6 +109,11 @@ impl TrainingSet {
             self.chunks.extend_from_slice(last);
         }
         self.valid.push(u8::try_from(valid).unwrap_or(u8::MAX));
+        match moment.previous {
+            Some(action) => self.previous.extend_from_slice(&action[..self.action_dim]),
+            None => self.previous.extend(std::iter::repeat_n(0.0, self.action_dim)),
+        }
+        self.episodes.push(moment.episode);
     }
 }
 
@@ -103,5 +128,6 @@ mod tests {
         assert_eq!(set.chunk(0), &[0.1, 0.2, 0.1, 0.2, 0.1, 0.2]);
         assert_eq!(set.valid, [1]);
         assert_eq!(set.image(0), &[1, 2, 3]);
+        assert_eq!((set.previous(0), set.episodes[0]), (&[0.0, 0.0][..], 0));
     }
 }

@@ -5,13 +5,16 @@
 use super::PolicyError;
 use super::checkpoint::{read_tensors, write_tensors};
 use super::config::ActConfig;
+use super::hold_out::HoldOut;
 use super::normalise::Statistics;
 use super::optimiser::Optimiser;
 use super::plan::TrainPlan;
+use super::train::{Canary, WindowLoss};
+use super::worker::LossParts;
 use candle_core::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 const FILE: &str = "training_state.safetensors";
@@ -53,12 +56,66 @@ impl Identity {
 pub struct Course {
     /// Updates made.
     pub updates: u64,
-    /// Mean loss of each window, with the samples seen at its end.
-    pub losses: Vec<(u64, f64)>,
-    /// Sum and number of the losses since the last window ended.
-    pub window: (f64, u32),
+    /// Mean loss of each window.
+    pub losses: Vec<WindowLoss>,
+    /// The losses since the last window ended.
+    pub window: Window,
+    /// Measurements on the held-out episodes.
+    pub held_out: Vec<HoldOut>,
+    /// Snapshots that were driven in closed loop.
+    pub canaries: Vec<Canary>,
+    /// The one that drove best.
+    pub best: Option<Canary>,
     /// Seconds of training so far.
     pub seconds: f64,
+}
+
+/// Sums over a window of updates.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Window {
+    /// Of the errors.
+    #[serde(with = "bits")]
+    l1: f64,
+    /// Of the divergences.
+    #[serde(with = "bits")]
+    kl: f64,
+    /// How many updates.
+    pub updates: u32,
+}
+
+/// A number as its bits: the JSON reader may miss the last digit of a long fraction.
+mod bits {
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    pub fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        value.to_bits().serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        u64::deserialize(deserializer).map(f64::from_bits)
+    }
+}
+
+/// Cut to millionths, which a JSON reader gives back exactly: more digits say nothing, and what is judged must not
+/// depend on whether a training was interrupted.
+pub fn millionths(value: f64) -> f64 {
+    (value * 1e6).round() / 1e6
+}
+
+impl Window {
+    /// Counts one more update.
+    pub fn add(&mut self, loss: LossParts) {
+        self.l1 += loss.l1;
+        self.kl += loss.kl;
+        self.updates += 1;
+    }
+
+    /// Mean error and mean divergence, to millionths.
+    pub fn means(&self) -> (f64, f64) {
+        let count = f64::from(self.updates.max(1));
+        (millionths(self.l1 / count), millionths(self.kl / count))
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -75,6 +132,8 @@ pub struct TrainState {
     pub weights: Vec<f32>,
     /// Moments and averages.
     pub optimiser: Optimiser,
+    /// Averaged weights of the best snapshot; empty while there is none.
+    pub best: Vec<f32>,
 }
 
 fn path_in(work_dir: &Path) -> PathBuf {
@@ -96,10 +155,12 @@ pub fn save(work_dir: &Path, identity: &Identity, state: &TrainState) -> Result<
         ("first".to_owned(), flat(&state.optimiser.first)?),
         ("second".to_owned(), flat(&state.optimiser.second)?),
         ("average".to_owned(), flat(&state.optimiser.average)?),
+        ("best".to_owned(), flat(&state.best)?),
         ("text".to_owned(), Tensor::from_vec(text, length, cpu)?),
     ]);
     write_tensors(&temporary, &tensors)?;
-    fs::rename(&temporary, &path).map_err(PolicyError::io(&path))
+    fs::rename(&temporary, &path).map_err(PolicyError::io(&path))?;
+    File::open(work_dir).and_then(|folder| folder.sync_all()).map_err(PolicyError::io(work_dir))
 }
 
 /// The state in `work_dir`, if there is one. Refuses that of another training.
@@ -132,5 +193,6 @@ pub fn load(work_dir: &Path, identity: &Identity, parameters: usize) -> Result<O
         second: flat("second")?,
         average: flat("average")?,
     };
-    Ok(Some(TrainState { course: text.course, weights, optimiser }))
+    let best = if text.course.best.is_some() { flat("best")? } else { Vec::new() };
+    Ok(Some(TrainState { course: text.course, weights, optimiser, best }))
 }

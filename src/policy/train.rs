@@ -1,29 +1,31 @@
 //! Training: data-parallel, repeatable, resumable.
 //!
 //! Each worker thread runs its own graph on a fixed share of every batch over the same variables; gradients are
-//! added in the order of the threads and one optimiser step is made while no graph runs. What a batch holds depends
-//! on the update's number alone, so the state to save is weights, moments, averages and that number.
+//! added in the order of the threads and one optimiser step is made while no graph runs. What a batch holds and
+//! which noise it gets depend on the seed and the update's number alone, so the state to save is weights, moments,
+//! averages and that number; there is no other generator.
+
+mod weights;
 
 use super::PolicyError;
-use super::batch;
+use super::batch::Sampler;
 use super::config::{ACTION_DIM, ActConfig};
+use super::hold_out::{self, HoldOut};
 use super::inference::{Origin, Policy};
-use super::initial::initial_tensor;
 use super::loss::LossScale;
 use super::normalise::Statistics;
-use super::ops::with_slice;
 use super::optimiser::{Optimiser, Step, add_up};
-use super::parameters::{Parameter, parameters};
 use super::plan::TrainPlan;
 use super::state_file::{self, Course, Identity, TrainState};
-use super::worker::{Answer, Share, Worker};
-use crate::base::Cancel;
+use super::stop::{Stop, judge};
+use super::worker::{Answer, LossParts, Share, Worker};
+use crate::base::{Cancel, Proportion};
 use crate::dataset::TrainingSet;
-use candle_core::{Device, Tensor, Var};
-use std::collections::BTreeMap;
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Instant;
+use weights::Weights;
 
 /// Updates between two [`TrainEvent::Step`]s.
 const UPDATES_PER_EVENT: u32 = 50;
@@ -35,36 +37,85 @@ pub enum TrainEvent<'a> {
     Step {
         /// Samples of this round so far.
         samples: u64,
-        /// Mean loss since the last event.
+        /// Mean loss since the last event: error and divergence together.
         loss: f64,
+        /// The part of the loss that is the mean absolute error of the actions.
+        l1: f64,
+        /// The part that is the weighted KL divergence; 0 without a variational encoder.
+        kl: f64,
         /// Learning rate now.
         learning_rate: f64,
         /// Rate since the last event.
         samples_per_s: f64,
+        /// Seconds to the end of the budget at the mean rate so far, measurements and canaries included.
+        seconds_left: f64,
     },
+    /// At the plan's measurement points: losses on the held-out episodes, with the averaged weights.
+    HoldOut(&'a HoldOut),
     /// At the plan's snapshot points: the averaged weights, ready for canary rollouts.
     Snapshot {
         /// Samples of this round so far.
         samples: u64,
         /// The policy.
         policy: &'a Policy,
+        /// Where the listener puts the scenes it solved. The snapshot with the highest rate becomes the training's
+        /// result; of equal ones the latest.
+        scenes: &'a mut Option<Proportion>,
     },
+}
+
+/// The mean loss of a window of 50 updates.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WindowLoss {
+    /// Samples of this round at its end.
+    pub samples: u64,
+    /// Mean absolute error of the normalised actions.
+    pub l1: f64,
+    /// Weighted KL divergence.
+    pub kl: f64,
+}
+
+impl WindowLoss {
+    /// Both parts together.
+    pub fn loss(&self) -> f64 {
+        self.l1 + self.kl
+    }
+}
+
+/// A snapshot that was driven in closed loop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Canary {
+    /// Samples of this round when it was taken.
+    pub samples: u64,
+    /// Scenes it solved.
+    pub scenes: Proportion,
 }
 
 /// What a training gives.
 #[derive(Debug)]
 pub struct TrainOutcome {
-    /// Whether the budget was used up; false when cancelled, with the state saved.
+    /// Whether the training ended: its budget was used up or a stop rule fired. False when cancelled, with the state
+    /// saved.
     pub finished: bool,
+    /// The stop rule that ended it before its budget.
+    pub stopped: Option<Stop>,
     /// Samples of this round.
     pub samples: u64,
     /// Mean loss of the last window; not a number when no window ended.
     pub final_loss: f64,
-    /// Mean loss of each window of 50 updates, with the samples seen at its end.
-    pub losses: Vec<(u64, f64)>,
+    /// Mean loss of each window of 50 updates.
+    pub losses: Vec<WindowLoss>,
+    /// Measurements on the held-out episodes.
+    pub held_out: Vec<HoldOut>,
+    /// Snapshots that were driven.
+    pub canaries: Vec<Canary>,
+    /// The one that drove best, if any was driven.
+    pub best: Option<Canary>,
     /// Seconds of training, over all interruptions.
     pub seconds: f64,
-    /// The averaged weights.
+    /// The averaged weights: of the best snapshot, else of the end.
     pub policy: Policy,
 }
 
@@ -161,76 +212,29 @@ fn digest(set: &TrainingSet) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
-/// The variables, in the order of `parameters.rs` and by name.
-struct Weights {
-    parameters: Vec<Parameter>,
-    vars: Vec<Var>,
-    named: BTreeMap<String, Tensor>,
-}
-
-impl Weights {
-    fn new(config: &ActConfig, plan: &TrainPlan, start: Option<&Policy>) -> Result<Self, PolicyError> {
-        let parameters = parameters(config);
-        let seed = plan.seed.child("weights", 0);
-        let mut vars = Vec::with_capacity(parameters.len());
-        let mut named = BTreeMap::new();
-        for parameter in &parameters {
-            let tensor = match start.and_then(|start| start.parameters().get(&parameter.name)) {
-                Some(tensor) => tensor.clone(),
-                None => initial_tensor(parameter, seed)?,
-            };
-            let var = Var::from_tensor(&tensor.copy()?)?;
-            named.insert(parameter.name.clone(), var.as_tensor().clone());
-            vars.push(var);
-        }
-        Ok(Self { parameters, vars, named })
-    }
-
-    fn count(&self) -> usize {
-        self.vars.iter().map(|var| var.elem_count()).sum()
-    }
-
-    fn flat(&self) -> Result<Vec<f32>, PolicyError> {
-        let mut flat = Vec::with_capacity(self.count());
-        for var in &self.vars {
-            with_slice(var, |values| flat.extend_from_slice(values))?;
-        }
-        Ok(flat)
-    }
-
-    /// Tensors of a flat vector, by name.
-    fn split(&self, flat: &[f32]) -> Result<BTreeMap<String, Tensor>, PolicyError> {
-        let mut at = 0;
-        let mut tensors = BTreeMap::new();
-        for parameter in &self.parameters {
-            let count: usize = parameter.shape.iter().product();
-            let tensor = Tensor::from_slice(&flat[at..at + count], parameter.shape.as_slice(), &Device::Cpu)?;
-            tensors.insert(parameter.name.clone(), tensor);
-            at += count;
-        }
-        Ok(tensors)
-    }
-
-    fn set(&self, flat: &[f32]) -> Result<(), PolicyError> {
-        let tensors = self.split(flat)?;
-        for (parameter, var) in self.parameters.iter().zip(&self.vars) {
-            if let Some(tensor) = tensors.get(&parameter.name) {
-                var.set(tensor)?;
-            }
-        }
-        Ok(())
-    }
-}
-
 struct Training<'a> {
     set: &'a TrainingSet,
     identity: &'a Identity,
     weights: &'a Weights,
     work_dir: &'a Path,
+    sampler: Sampler,
+    /// The held-out samples that are measured.
+    measured: Vec<usize>,
     optimiser: Optimiser,
     course: Course,
+    /// Averaged weights of the best snapshot; empty while there is none.
+    best: Vec<f32>,
+    stopped: Option<Stop>,
     /// One flat gradient per worker, lent to it with each share.
     gradients: Vec<Vec<f32>>,
+}
+
+/// Since when the rates of events count.
+struct Pace {
+    started: Instant,
+    samples_before: u64,
+    seconds_before: f64,
+    event: (Instant, u64),
 }
 
 impl<'a> Training<'a> {
@@ -241,19 +245,26 @@ impl<'a> Training<'a> {
         work_dir: &'a Path,
     ) -> Result<Self, PolicyError> {
         let count = weights.count();
-        let (optimiser, course) = match state_file::load(work_dir, identity, count)? {
+        let (optimiser, course, best) = match state_file::load(work_dir, identity, count)? {
             Some(state) => {
                 weights.set(&state.weights)?;
-                (state.optimiser, state.course)
+                (state.optimiser, state.course, state.best)
             }
-            None => (Optimiser::new(weights.flat()?), Course::default()),
+            None => (Optimiser::new(weights.flat()?), Course::default(), Vec::new()),
         };
         let gradients = vec![vec![0.0; count]; identity.plan.threads];
-        Ok(Self { set, identity, weights, work_dir, optimiser, course, gradients })
+        let sampler = Sampler::new(set, &identity.plan)?;
+        let measured = hold_out::choose(&sampler.held_out);
+        let stopped = judge(&identity.plan, &course.losses, &course.held_out);
+        Ok(Self { set, identity, weights, work_dir, sampler, measured, optimiser, course, best, stopped, gradients })
     }
 
     fn samples(&self) -> u64 {
         self.course.updates * self.identity.plan.batch as u64
+    }
+
+    fn ended(&self) -> bool {
+        self.course.updates >= self.identity.plan.updates() || self.stopped.is_some()
     }
 
     fn run(
@@ -263,43 +274,102 @@ impl<'a> Training<'a> {
         on_event: &mut dyn FnMut(TrainEvent<'_>),
     ) -> Result<(), PolicyError> {
         let plan = &self.identity.plan;
-        let (started, seconds_before) = (Instant::now(), self.course.seconds);
-        let mut event_at = (Instant::now(), self.samples());
-        while self.course.updates < plan.updates() && !cancel.is_cancelled() {
-            let loss = self.update(lines)?;
-            self.course.seconds = seconds_before + started.elapsed().as_secs_f64();
-            let (sum, count) = self.course.window;
-            self.course.window = (sum + loss, count + 1);
+        let mut pace = Pace {
+            started: Instant::now(),
+            samples_before: self.samples(),
+            seconds_before: self.course.seconds,
+            event: (Instant::now(), self.samples()),
+        };
+        // A state saved between a point's update and its looks still owes them.
+        self.look(&mut pace, cancel, on_event)?;
+        while !self.ended() && !cancel.is_cancelled() {
+            let parts = self.update(lines)?;
+            self.course.seconds = pace.seconds_before + pace.started.elapsed().as_secs_f64();
+            self.course.window.add(parts);
+            if self.course.window.updates >= UPDATES_PER_EVENT || self.course.updates == plan.updates() {
+                self.close_window(&mut pace, on_event);
+            }
+            self.look(&mut pace, cancel, on_event)?;
             let samples = self.samples();
-            if count + 1 >= UPDATES_PER_EVENT || self.course.updates == plan.updates() {
-                let loss = (sum + loss) / f64::from(count + 1);
-                self.course.window = (0.0, 0);
-                self.course.losses.push((samples, loss));
-                let seconds = event_at.0.elapsed().as_secs_f64().max(1e-9);
-                on_event(TrainEvent::Step {
-                    samples,
-                    loss,
-                    learning_rate: plan.learning_rate_at(self.course.updates - 1),
-                    samples_per_s: (samples - event_at.1) as f64 / seconds,
-                });
-                event_at = (Instant::now(), samples);
-            }
-            if crosses(samples, plan.batch, plan.snapshot_every_samples) {
-                on_event(TrainEvent::Snapshot { samples, policy: &self.policy()? });
-                event_at = (Instant::now(), samples);
-            }
-            if crosses(samples, plan.batch, plan.checkpoint_every_samples) {
+            if samples / plan.checkpoint_every_samples != (samples - plan.batch as u64) / plan.checkpoint_every_samples
+            {
                 self.save()?;
             }
         }
         self.save()
     }
 
+    fn close_window(&mut self, pace: &mut Pace, on_event: &mut dyn FnMut(TrainEvent<'_>)) {
+        let plan = &self.identity.plan;
+        let samples = self.samples();
+        let window = std::mem::take(&mut self.course.window);
+        let (l1, kl) = window.means();
+        self.course.losses.push(WindowLoss { samples, l1, kl });
+        let seconds = pace.event.0.elapsed().as_secs_f64().max(1e-9);
+        let mean_rate = (samples - pace.samples_before) as f64 / pace.started.elapsed().as_secs_f64().max(1e-9);
+        on_event(TrainEvent::Step {
+            samples,
+            loss: l1 + kl,
+            l1,
+            kl,
+            learning_rate: plan.learning_rate_at(self.course.updates - 1),
+            samples_per_s: (samples - pace.event.1) as f64 / seconds,
+            seconds_left: plan.samples.saturating_sub(samples) as f64 / mean_rate.max(1e-9),
+        });
+        pace.event = (Instant::now(), samples);
+        self.stopped = judge(plan, &self.course.losses, &self.course.held_out);
+    }
+
+    /// Measures and shows the weights where the plan says so and it was not done yet.
+    fn look(
+        &mut self,
+        pace: &mut Pace,
+        cancel: &Cancel,
+        on_event: &mut dyn FnMut(TrainEvent<'_>),
+    ) -> Result<(), PolicyError> {
+        let plan = &self.identity.plan;
+        let (samples, updates) = (self.samples(), self.course.updates);
+        let at_end = self.ended();
+        let measure = (plan.measurement_is_due(updates) || (at_end && plan.measure_every_samples > 0))
+            && self.course.held_out.last().is_none_or(|m| m.samples < samples);
+        let show = (plan.snapshot_is_due(updates) || (at_end && plan.snapshots > 0))
+            && self.course.canaries.last().is_none_or(|c| c.samples < samples);
+        if !(measure || show) || updates == 0 || cancel.is_cancelled() {
+            return Ok(());
+        }
+        let policy = self.policy(&self.optimiser.average)?;
+        if measure && let Some(found) = hold_out::measure(&policy, self.set, &self.measured, plan.threads)? {
+            self.course.held_out.push(HoldOut { samples, ..found });
+            if let Some(found) = self.course.held_out.last() {
+                on_event(TrainEvent::HoldOut(found));
+            }
+        }
+        if show {
+            let mut scenes = None;
+            on_event(TrainEvent::Snapshot { samples, policy: &policy, scenes: &mut scenes });
+            if let Some(scenes) = scenes {
+                self.rank(Canary { samples, scenes });
+            }
+        }
+        pace.event = (Instant::now(), samples);
+        Ok(())
+    }
+
+    /// Keeps the weights of the snapshot that solved the largest share of its scenes; of equal ones the latest,
+    /// which has seen more.
+    fn rank(&mut self, canary: Canary) {
+        self.course.canaries.push(canary);
+        if self.course.best.is_none_or(|best| canary.scenes.rate() >= best.scenes.rate()) {
+            self.course.best = Some(canary);
+            self.best.clone_from(&self.optimiser.average);
+        }
+    }
+
     /// One update; returns the batch's loss.
-    fn update(&mut self, lines: &[Line]) -> Result<f64, PolicyError> {
+    fn update(&mut self, lines: &[Line]) -> Result<LossParts, PolicyError> {
         let plan = &self.identity.plan;
         let update = self.course.updates;
-        let samples = batch::draw(self.set, plan, update);
+        let samples = self.sampler.draw(plan, update);
         let real: u64 = samples.iter().map(|i| u64::from(self.set.valid[*i])).sum();
         let scale = LossScale {
             real_numbers: (real * ACTION_DIM as u64) as f64,
@@ -317,15 +387,16 @@ impl<'a> Training<'a> {
             };
             line.orders.send(share).map_err(|_| PolicyError::WorkerLost)?;
         }
-        let mut loss = 0.0;
+        let mut loss = LossParts::default();
         for (line, gradient) in lines.iter().zip(&mut self.gradients) {
             let answer = line.answers.recv().map_err(|_| PolicyError::WorkerLost)??;
-            loss += answer.loss;
+            loss.l1 += answer.loss.l1;
+            loss.kl += answer.loss.kl;
             *gradient = answer.gradient;
         }
         let norm = add_up(&mut self.gradients);
         let Some(gradient) = self.gradients.first() else { return Err(PolicyError::WorkerLost) };
-        for (what, value) in [("loss", loss), ("gradient norm", norm)] {
+        for (what, value) in [("loss", loss.l1 + loss.kl), ("gradient norm", norm)] {
             if !value.is_finite() {
                 let samples = update * plan.batch as u64;
                 return Err(PolicyError::Diverged { samples, what, value });
@@ -350,31 +421,36 @@ impl<'a> Training<'a> {
             course: self.course.clone(),
             weights: self.weights.flat()?,
             optimiser: self.optimiser.clone(),
+            best: self.best.clone(),
         };
         state_file::save(self.work_dir, self.identity, &state)
     }
 
-    fn policy(&self) -> Result<Policy, PolicyError> {
+    fn policy(&self, flat: &[f32]) -> Result<Policy, PolicyError> {
         let Identity { plan, config, statistics, earlier_samples, .. } = self.identity;
         let origin = Origin { seed: plan.seed.0, samples: earlier_samples + self.samples() };
-        Policy::new(config.clone(), statistics.clone(), origin, self.weights.split(&self.optimiser.average)?)
+        Policy::new(config.clone(), statistics.clone(), origin, self.weights.split(flat)?)
     }
 
     fn outcome(self) -> Result<TrainOutcome, PolicyError> {
+        let plan = &self.identity.plan;
+        // Cancelled between the last update and its canary: the result is not known yet.
+        let owed = plan.snapshots > 0
+            && self.course.canaries.last().is_some_and(|c| c.samples < self.samples())
+            && self.stopped.is_none();
         Ok(TrainOutcome {
-            finished: self.course.updates >= self.identity.plan.updates(),
+            finished: self.ended() && !owed,
+            stopped: self.stopped,
             samples: self.samples(),
-            final_loss: self.course.losses.last().map_or(f64::NAN, |(_, loss)| *loss),
+            final_loss: self.course.losses.last().map_or(f64::NAN, WindowLoss::loss),
             seconds: self.course.seconds,
-            policy: self.policy()?,
+            policy: self.policy(if self.best.is_empty() { &self.optimiser.average } else { &self.best })?,
             losses: self.course.losses,
+            held_out: self.course.held_out,
+            canaries: self.course.canaries,
+            best: self.course.best,
         })
     }
-}
-
-/// Whether the last batch passed a multiple of `every`; never when that is 0.
-fn crosses(samples: u64, batch: usize, every: u64) -> bool {
-    every > 0 && samples / every != (samples - batch as u64) / every
 }
 
 /// Share of the average that is kept at its step numbered `step`: short at first, so that the beginning is forgotten.

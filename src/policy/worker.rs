@@ -25,10 +25,19 @@ pub struct Share {
     pub gradient: Vec<f32>,
 }
 
+/// The two parts of a loss.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct LossParts {
+    /// Mean absolute error of the actions.
+    pub l1: f64,
+    /// Weighted KL divergence.
+    pub kl: f64,
+}
+
 /// What it answers.
 pub struct Answer {
     /// This share's part of the batch's loss.
-    pub loss: f64,
+    pub loss: LossParts,
     /// The flat gradient.
     pub gradient: Vec<f32>,
 }
@@ -61,7 +70,7 @@ impl<'a> Worker<'a> {
         let Share { samples, scale, noise, mut gradient } = share;
         if samples.is_empty() {
             gradient.fill(0.0);
-            return Ok(Answer { loss: 0.0, gradient });
+            return Ok(Answer { loss: LossParts::default(), gradient });
         }
         let batch = Batch::gather(self.set, &samples, self.statistics, &self.pixels)?;
         let mut noise = Noise::training(noise.rng(), self.dropout);
@@ -78,6 +87,11 @@ impl<'a> Worker<'a> {
                 with_slice(grad, |grad| wide(|| add_assign(part, grad)))?;
             }
         }
-        Ok(Answer { loss: f64::from(loss.to_scalar::<f32>()?), gradient })
+        let number = |scalar: &Tensor| scalar.to_scalar::<f32>().map(f64::from);
+        let kl = match &prediction.posterior {
+            None => 0.0,
+            Some(posterior) => number(&posterior.divergence_sum()?)? * scale.kl_weight / scale.samples,
+        };
+        Ok(Answer { loss: LossParts { l1: number(&loss)? - kl, kl }, gradient })
     }
 }

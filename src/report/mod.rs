@@ -5,6 +5,7 @@
 
 mod axes;
 mod charts;
+mod curve;
 mod heat_map;
 mod run_report;
 mod sheet;
@@ -12,6 +13,7 @@ mod table;
 mod times;
 
 pub use charts::{CanaryPoint, FailureCount, LossPoint, SuccessPoint, failure_chart, success_chart, training_chart};
+pub use curve::{Curve, ErrorPoint, HoldOutPoint, training_curve};
 pub use heat_map::{FailurePoint, heat_map};
 pub use run_report::{RunReport, run_report_markdown};
 pub use table::{LoopLine, TABLE_COLUMNS, loops_table};

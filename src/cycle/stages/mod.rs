@@ -317,7 +317,7 @@ pub async fn spec(
                         batch: train.batch,
                         learning_rate: plan.learning_rate,
                         newest_share: plan.newest_share,
-                        snapshot_every_samples: snapshot_every(plan.samples, train.canaries),
+                        snapshots: train.canaries,
                         threads,
                         seed: seed.child("train", u64::from(again)),
                         ..TrainPlan::default()
@@ -365,11 +365,6 @@ pub async fn spec(
             })
         }
     })
-}
-
-/// Samples between two of `canaries` rollouts spread evenly over a training; 0 for none.
-fn snapshot_every(samples: u64, canaries: u32) -> u64 {
-    if canaries == 0 { 0 } else { samples / (u64::from(canaries) + 1) }
 }
 
 /// What belongs to a mission.

@@ -4,7 +4,7 @@ use super::{WorkEnd, WorkError, Workbench};
 use crate::base::{Progress, Proportion};
 use crate::cycle::spec::TrainSpec;
 use crate::dataset::{TrainingSet, load_training_set};
-use crate::policy::{ActConfig, Policy, TrainEvent, TrainOutcome, train};
+use crate::policy::{ActConfig, HoldOut, Policy, TrainEvent, TrainOutcome, train};
 use crate::rollout::{Evaluation, Pilot, evaluate};
 use crate::store::{EvaluationKind, NewCheckpoint, NewEvaluation};
 use serde_json::json;
@@ -30,17 +30,23 @@ pub(super) fn run(bench: &Workbench, spec: &TrainSpec) -> Result<WorkEnd, WorkEr
     let mut failure: Option<WorkError> = None;
     let outcome = train(&set, &config, start.as_deref(), &spec.plan, &work_dir, &bench.cancel, &mut |event| {
         let handled = match event {
-            TrainEvent::Step { samples, loss, learning_rate, samples_per_s } => {
+            TrainEvent::Step { samples, loss, learning_rate, samples_per_s, seconds_left, .. } => {
                 report(Progress {
                     done: samples,
                     total: spec.plan.samples,
                     unit: "samples",
-                    note: format!("loss {loss:.3}, {samples_per_s:.0} samples/s"),
+                    note: format!("loss {loss:.3}, {samples_per_s:.0} samples/s, {seconds_left:.0} s left"),
                 });
                 let row = bench.store.add_training_point(bench.job.id, samples, loss, learning_rate);
                 bench.wait(row).map_err(WorkError::from)
             }
-            TrainEvent::Snapshot { samples, policy } => canary(bench, spec, policy, samples, seen_before + samples),
+            TrainEvent::HoldOut(found) => {
+                log_hold_out(found);
+                Ok(())
+            }
+            TrainEvent::Snapshot { samples, policy, scenes } => {
+                canary(bench, spec, policy, samples, seen_before + samples).map(|solved| *scenes = solved)
+            }
         };
         if let Err(error) = handled {
             // The first error ends the training at its next safe point; later ones are consequences.
@@ -78,18 +84,18 @@ fn load(bench: &Workbench, spec: &TrainSpec) -> Result<TrainingSet, WorkError> {
     Ok(load_training_set(&dirs, spec.chunk, Some(spec.memory_samples))?)
 }
 
-/// A short closed-loop rollout of the weights as they are now.
+/// A short closed-loop rollout of the weights as they are now; the scenes solved, unless it was cancelled.
 fn canary(
     bench: &Workbench,
     spec: &TrainSpec,
     policy: &Policy,
     samples: u64,
     samples_seen: u64,
-) -> Result<(), WorkError> {
+) -> Result<Option<Proportion>, WorkError> {
     let pilot = Pilot::Policy { policy, state: spec.state, execute_steps: spec.execute_steps };
     let evaluation = evaluate(&pilot, &spec.canary, &spec.options, &bench.cancel, &mut |_| {})?;
     if !evaluation.finished {
-        return Ok(());
+        return Ok(None);
     }
     let row = NewEvaluation {
         kind: EvaluationKind::Canary,
@@ -105,7 +111,12 @@ fn canary(
     let key = format!("{}/canary-{samples}", bench.job.key);
     bench.wait(bench.store.add_evaluation(&row, &super::evaluate::scene_rows(&evaluation, &[]), &key, bench.now()))?;
     log_canary(&evaluation, samples);
-    Ok(())
+    Ok(Some(evaluation.scenes()))
+}
+
+fn log_hold_out(found: &HoldOut) {
+    let HoldOut { samples, loss, blank_image, shuffled_images, previous_action, mean_action, .. } = *found;
+    tracing::info!(samples, loss, blank_image, shuffled_images, previous_action, mean_action, "held-out episodes");
 }
 
 fn log_canary(evaluation: &Evaluation, samples: u64) {
@@ -133,7 +144,12 @@ fn finish(
         path: path.display().to_string(),
         samples_seen: seen_before + outcome.samples,
         final_loss: outcome.final_loss,
-        summary: json!({ "provenance": bench.provenance(), "seconds": outcome.seconds }),
+        summary: json!({
+            "provenance": bench.provenance(),
+            "seconds": outcome.seconds,
+            "best": outcome.best,
+            "held_out": outcome.held_out.last(),
+        }),
     };
     let checkpoint = bench.wait(bench.store.add_checkpoint(&row, bench.now()))?;
     bench.wait(bench.store.set_measurement("train.samples_per_s", rate, "samples/s", bench.now()))?;
@@ -151,5 +167,8 @@ fn finish(
         "seconds": outcome.seconds,
         "samples_per_s": rate,
         "canaries": canaries,
+        "best": outcome.best,
+        "stopped": outcome.stopped.map(|stop| stop.to_string()),
+        "held_out": outcome.held_out.last(),
     }))
 }

@@ -7,6 +7,7 @@ use super::channels::{map, sums};
 use super::lanes::wide;
 use super::storage::{slice, tensor_like, with_slice};
 use candle_core::{CpuStorage, CustomOp3, D, Layout, Result, Shape, Tensor, bail};
+use std::sync::{Mutex, PoisonError};
 
 /// Added to the variance, as in torch's GroupNorm.
 const EPSILON: f32 = 1e-5;
@@ -21,7 +22,11 @@ pub fn group_norm_relu(image: &Tensor, weight: &Tensor, bias: &Tensor, groups: u
         bail!("{channels} channels cannot be split into {groups} groups");
     }
     if image.device().is_cpu() {
-        return image.contiguous()?.apply_op3(&weight.contiguous()?, &bias.contiguous()?, GroupNormRelu { groups });
+        return image.contiguous()?.apply_op3(
+            &weight.contiguous()?,
+            &bias.contiguous()?,
+            GroupNormRelu { groups, saved: Mutex::default() },
+        );
     }
     stock(image, weight, bias, groups)
 }
@@ -37,6 +42,8 @@ fn stock(image: &Tensor, weight: &Tensor, bias: &Tensor, groups: usize) -> Resul
 
 struct GroupNormRelu {
     groups: usize,
+    /// Moments of each image, from the forward pass for the backward pass.
+    saved: Mutex<Vec<Moments>>,
 }
 
 /// Mean and 1/√(variance + ε) of each channel's group, `[C]` each.
@@ -67,7 +74,7 @@ impl GroupNormRelu {
     }
 
     #[inline(always)]
-    fn forward(&self, image: &[f32], weight: &[f32], bias: &[f32], out: &mut [f32]) {
+    fn forward(&self, image: &[f32], weight: &[f32], bias: &[f32], out: &mut [f32]) -> Moments {
         let channels = weight.len();
         let m = self.moments(image, channels);
         let scale: Vec<f32> = weight.iter().zip(&m.inverse).map(|(w, i)| w * i).collect();
@@ -76,14 +83,14 @@ impl GroupNormRelu {
             let value = x * scale + shift;
             if value > 0.0 { value } else { 0.0 }
         });
+        m
     }
 
     /// Adds to the gradients of weight and bias and writes that of the image. `grad` is the output's gradient.
     #[inline(always)]
     fn backward(&self, pass: &Pass<'_>, d_image: &mut [f32], d_weight: &mut [f32], d_bias: &mut [f32]) {
-        let Pass { image, out, grad, weight } = *pass;
+        let Pass { image, out, grad, weight, moments: m } = *pass;
         let channels = weight.len();
-        let m = self.moments(image, channels);
         let [sum_grad, mut sum_grad_x] = sums(channels, [&m.mean], [image, out, grad], |[mean], [x, y, g]| {
             let g = if y > 0.0 { g } else { 0.0 };
             [g, g * (x - mean)]
@@ -115,6 +122,7 @@ struct Pass<'a> {
     out: &'a [f32],
     grad: &'a [f32],
     weight: &'a [f32],
+    moments: &'a Moments,
 }
 
 impl CustomOp3 for GroupNormRelu {
@@ -137,11 +145,13 @@ impl CustomOp3 for GroupNormRelu {
             bail!("{c} channels, but {} weights and {} biases", weight.len(), bias.len());
         }
         let mut out = vec![0.0; images.len()];
+        let mut saved = Vec::with_capacity(images.len() / (h * w * c));
         wide(|| {
             for (x, y) in images.chunks_exact(h * w * c).zip(out.chunks_exact_mut(h * w * c)) {
-                self.forward(x, weight, bias, y);
+                saved.push(self.forward(x, weight, bias, y));
             }
         });
+        *self.saved.lock().unwrap_or_else(PoisonError::into_inner) = saved;
         Ok((CpuStorage::F32(out), l1.shape().clone()))
     }
 
@@ -157,15 +167,21 @@ impl CustomOp3 for GroupNormRelu {
         let len = h * w * c;
         let mut d_image = vec![0.0; image.elem_count()];
         let (mut d_weight, mut d_bias) = (vec![0.0; c], vec![0.0; c]);
+        let saved = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
         with_slice(image, |x| {
             with_slice(out, |y| {
                 with_slice(grad, |g| {
                     with_slice(weight, |weight| {
                         wide(|| {
-                            for (i, d) in d_image.chunks_exact_mut(len).enumerate() {
+                            for ((i, d), moments) in d_image.chunks_exact_mut(len).enumerate().zip(saved.iter()) {
                                 let part = i * len..(i + 1) * len;
                                 let (image, out, grad) = (&x[part.clone()], &y[part.clone()], &g[part]);
-                                self.backward(&Pass { image, out, grad, weight }, d, &mut d_weight, &mut d_bias);
+                                self.backward(
+                                    &Pass { image, out, grad, weight, moments },
+                                    d,
+                                    &mut d_weight,
+                                    &mut d_bias,
+                                );
                             }
                         });
                     })

@@ -1,7 +1,7 @@
 //! Specifications of a training: it learns, repeats, resumes, refuses.
 
 use super::*;
-use crate::base::Seed;
+use crate::base::{Proportion, Seed};
 use crate::policy::Observation;
 use rand::Rng as _;
 
@@ -53,7 +53,7 @@ fn the_loss_falls_and_the_saved_policy_acts_alike() {
     let dir = tempfile::tempdir().unwrap();
     let outcome = run(&config(), &plan(3600), &dir.path().join("work")).unwrap();
     assert!(outcome.finished && outcome.samples == 3600);
-    let first = outcome.losses[0].1;
+    let first = outcome.losses[0].loss();
     assert!(outcome.final_loss < 0.5 * first, "{first} -> {}", outcome.final_loss);
 
     let checkpoint = dir.path().join("checkpoint");
@@ -73,14 +73,22 @@ fn the_loss_falls_and_the_saved_policy_acts_alike() {
 fn a_cancelled_or_killed_training_goes_on_bit_by_bit() {
     let mut config = config();
     (config.use_vae, config.dropout) = (true, 0.1);
-    let plan = TrainPlan { snapshot_every_samples: 66, ..plan(180) };
+    let plan = TrainPlan { snapshots: 3, measure_every_samples: 60, hold_out_share: 0.2, ..plan(180) };
     let dir = tempfile::tempdir().unwrap();
-    let whole = run(&config, &plan, &dir.path().join("whole")).unwrap();
+    // The second of three snapshots drives best.
+    let mut drive = |event: TrainEvent<'_>| {
+        if let TrainEvent::Snapshot { samples, scenes, .. } = event {
+            *scenes = Some(Proportion::new(if samples == 96 { 5 } else { 4 }, 9));
+        }
+    };
+    let work_dir = dir.path().join("whole");
+    let whole = train(&set(), &config, None, &plan, &work_dir, &Cancel::default(), &mut drive).unwrap();
+    assert_eq!(whole.best.map(|best| best.samples), Some(96));
 
     let (cancelled, killed) = (dir.path().join("cancelled"), dir.path().join("killed"));
     let cancel = Cancel::default();
     let part = train(&set(), &config, None, &plan, &cancelled, &cancel, &mut |event| {
-        if matches!(event, TrainEvent::Snapshot { samples: 66, .. }) {
+        if let TrainEvent::Snapshot { samples: 96, .. } = event {
             // What a kill at this instant would leave behind: the state of sample 60.
             std::fs::create_dir(&killed).unwrap();
             for file in std::fs::read_dir(&cancelled).unwrap() {
@@ -89,15 +97,71 @@ fn a_cancelled_or_killed_training_goes_on_bit_by_bit() {
             }
             cancel.cancel();
         }
+        drive(event);
     })
     .unwrap();
-    assert!(!part.finished && part.samples == 66);
+    assert!(!part.finished && part.samples == 96);
     for folder in [cancelled, killed] {
-        let rest = run(&config, &plan, &folder).unwrap();
+        let rest = train(&set(), &config, None, &plan, &folder, &Cancel::default(), &mut drive).unwrap();
         assert!(rest.finished);
         assert_eq!(weights(&whole.policy), weights(&rest.policy));
-        assert_eq!(whole.losses, rest.losses);
+        assert_eq!((&whole.losses, &whole.held_out), (&rest.losses, &rest.held_out));
+        assert_eq!((&whole.canaries, whole.best), (&rest.canaries, rest.best));
     }
+}
+
+#[test]
+fn a_snapshot_is_chosen_by_its_rollouts_and_of_equals_the_latest() {
+    let dir = tempfile::tempdir().unwrap();
+    let best_of = |rates: &'static [u32], name: &str| {
+        let plan = TrainPlan { snapshots: 3, ..plan(120) };
+        let (mut seen, mut at) = (Vec::new(), rates.iter());
+        let outcome = train(&set(), &config(), None, &plan, &dir.path().join(name), &Cancel::default(), &mut |event| {
+            if let TrainEvent::Snapshot { policy, scenes, .. } = event {
+                seen.push(weights(policy));
+                *scenes = at.next().map(|solved| Proportion::new(*solved, 26));
+            }
+        })
+        .unwrap();
+        seen.iter().position(|w| *w == weights(&outcome.policy))
+    };
+    assert_eq!(best_of(&[3, 7, 5], "middle"), Some(1));
+    assert_eq!(best_of(&[7, 7, 5], "equal"), Some(1));
+    assert_eq!(best_of(&[0, 1, 2], "rising"), Some(2));
+}
+
+#[test]
+fn events_tell_both_parts_of_the_loss_and_the_time_left() {
+    let mut config = config();
+    config.use_vae = true;
+    let dir = tempfile::tempdir().unwrap();
+    let mut steps = Vec::new();
+    let plan = TrainPlan { hold_out_share: 0.2, measure_every_samples: 300, ..plan(600) };
+    let outcome = train(&set(), &config, None, &plan, dir.path(), &Cancel::default(), &mut |event| {
+        if let TrainEvent::Step { samples, loss, l1, kl, seconds_left, .. } = event {
+            steps.push((samples, loss, l1, kl, seconds_left));
+        }
+    })
+    .unwrap();
+    assert_eq!(steps.iter().map(|s| s.0).collect::<Vec<_>>(), [300, 600]);
+    for (_, loss, l1, kl, _) in &steps {
+        assert!(*l1 > 0.0 && *kl > 0.0 && (l1 + kl - loss).abs() < 1e-12);
+    }
+    assert!(steps[0].4 > 0.0 && steps[1].4 == 0.0);
+    let held_out: Vec<u64> = outcome.held_out.iter().map(|m| m.samples).collect();
+    assert_eq!(held_out, [300, 600]);
+    assert_eq!((outcome.held_out[0].error.len(), outcome.held_out[0].error_by_step().len()), (4, 4));
+}
+
+#[test]
+fn a_policy_that_cannot_see_is_stopped_and_says_why() {
+    let mut blind = set();
+    blind.images.fill(90);
+    let plan = TrainPlan { hold_out_share: 0.2, measure_every_samples: 300, judge_after_samples: 300, ..plan(6000) };
+    let dir = tempfile::tempdir().unwrap();
+    let outcome = train(&blind, &config(), None, &plan, dir.path(), &Cancel::default(), &mut |_| {}).unwrap();
+    assert!(outcome.finished && outcome.samples == 900, "{}", outcome.samples);
+    assert!(outcome.stopped.unwrap().to_string().contains("ignores its image"), "{:?}", outcome.stopped);
 }
 
 #[test]
