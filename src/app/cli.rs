@@ -1,5 +1,7 @@
 //! The command line as data, with the help that people read first.
 
+use super::diagnose::DiagnoseArgs;
+use super::rollouts::RolloutArgs;
 use clap::{Args, Parser, Subcommand};
 use std::io::Write;
 use std::net::SocketAddr;
@@ -42,6 +44,8 @@ pub enum Command {
     Train(TrainArgs),
     /// Drive a policy or the expert in closed loop on scenes by seed
     Rollout(RolloutArgs),
+    /// Find out why a checkpoint fails: a report with classes, places, first deviations, distances and an audit
+    Diagnose(DiagnoseArgs),
     /// Show what the loops reached
     Report(ReportArgs),
     /// Show the tree of what made a checkpoint, dataset, evaluation or clip
@@ -204,52 +208,6 @@ pub struct TrainArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct RolloutArgs {
-    /// Checkpoint folder to drive
-    #[arg(long, value_name = "DIR", required_unless_present = "policy", conflicts_with = "policy")]
-    pub checkpoint: Option<PathBuf>,
-    /// Drive the expert instead of a checkpoint
-    #[arg(long, value_name = "NAME")]
-    pub policy: Option<ExpertName>,
-    /// Where the scenes begin; equal numbers give equal scenes
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub seed_base: u64,
-    /// Scenes to drive
-    #[arg(long, visible_alias = "seeds", value_name = "M", default_value_t = 130, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub episodes: u32,
-    /// Bricks in a scene
-    #[arg(long, value_name = "K", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10))]
-    pub bricks: u32,
-    /// Scenario family; may be repeated [default: all alike]
-    #[arg(long, value_name = "NAME")]
-    pub scenario: Vec<String>,
-    /// Actions of a chunk carried out before the policy looks again [default: from the preset]
-    #[arg(long, value_name = "N")]
-    pub execute_steps: Option<u32>,
-    /// Print one JSON object instead of words
-    #[arg(long)]
-    pub json: bool,
-    /// Film this scene's number into a GIF
-    #[arg(long, value_name = "SCENE", requires = "out")]
-    pub film: Option<u32>,
-    /// Where the GIF goes
-    #[arg(long, value_name = "FILE", requires = "film")]
-    pub out: Option<PathBuf>,
-    /// Sizes from this preset of agents.toml [default: the mission's]
-    #[arg(long, value_name = "NAME")]
-    pub preset: Option<String>,
-    /// Threads [default: all]
-    #[arg(long, value_name = "N", value_parser = parse_threads)]
-    pub threads: Option<usize>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum ExpertName {
-    /// The memoryless expert that labels the data
-    Expert,
-}
-
-#[derive(Debug, Args)]
 pub struct ReportArgs {
     /// Mission number [default: the newest]
     #[arg(long, value_name = "N")]
@@ -336,7 +294,7 @@ fn parse_bricks(text: &str) -> Result<(u32, u32), String> {
     }
 }
 
-fn parse_threads(text: &str) -> Result<usize, String> {
+pub(super) fn parse_threads(text: &str) -> Result<usize, String> {
     text.parse::<usize>().ok().filter(|n| (1..=256).contains(n)).ok_or_else(|| "give a number from 1 to 256".to_owned())
 }
 

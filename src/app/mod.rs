@@ -4,11 +4,13 @@ mod bench;
 mod bench_policy;
 mod cli;
 mod data_dir;
+mod diagnose;
 mod doctor;
 mod inspect;
 mod live_log;
 mod preview;
 mod probe;
+mod rollouts;
 mod standalone;
 mod steer;
 mod team;
@@ -96,7 +98,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<Ending> {
         Command::Loop(args) => block_on(steer::run(&cli.data, &config, &args)),
         Command::Generate(args) => standalone::generate(&config, &args),
         Command::Train(args) => train::train(&config, &args),
-        Command::Rollout(args) => standalone::rollout(&config, &args),
+        Command::Rollout(args) => rollouts::run(&config, &args),
+        Command::Diagnose(args) => diagnose::run(&config, &args),
         Command::Report(args) => block_on(inspect::report(&cli.data, &args)),
         Command::Lineage(args) => block_on(probe::lineage(&cli.data, &args)),
         Command::Cost(args) => block_on(inspect::cost(&cli.data, &args)),

@@ -1,19 +1,16 @@
-//! `generate` and `rollout`: the loop's work, each alone, without a team, a database or a network.
+//! `generate` alone: data without a team, a database or a network.
 
-use super::cli::{GenerateArgs, RolloutArgs, Strategy, say, say_error};
+use super::cli::{GenerateArgs, Strategy, say, say_error};
 use super::preview::{self, Preview};
 use super::{Ending, threads};
-use crate::base::{Cancel, EvaluationSeed, Progress, Proportion, Seed};
+use crate::base::{Cancel, Progress, Seed};
 use crate::config::Config;
 use crate::cycle::preset::LoopPreset;
-use crate::cycle::summary::{grouped, title_case};
+use crate::cycle::summary::grouped;
 use crate::episodes::{self, Order};
-use crate::policy::Policy;
-use crate::rollout::{Evaluation, Pilot, RolloutOptions, SceneSet};
-use crate::sim::{self, StatePreset};
+use crate::sim;
 use anyhow::Context;
 use std::io::IsTerminal;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Progress lines on something that is not a terminal come at most this often.
@@ -24,7 +21,7 @@ pub(super) fn preset<'a>(config: &'a Config, name: Option<&str>) -> anyhow::Resu
 }
 
 /// Equal weights for the named families; none named means all.
-fn families(names: &[String]) -> anyhow::Result<Vec<(String, f64)>> {
+pub(super) fn families(names: &[String]) -> anyhow::Result<Vec<(String, f64)>> {
     names
         .iter()
         .map(|name| {
@@ -93,108 +90,6 @@ pub fn generate(config: &Config, args: &GenerateArgs) -> anyhow::Result<Ending> 
     ));
     say(&format!("dataset: {} ({:.1} MB, LeRobot v3)", out.display(), outcome.summary.bytes as f64 / 1e6));
     Ok(Ending::Done)
-}
-
-pub fn rollout(config: &Config, args: &RolloutArgs) -> anyhow::Result<Ending> {
-    let preset = preset(config, args.preset.as_deref())?;
-    let set = SceneSet {
-        seed: EvaluationSeed(args.seed_base),
-        families: families(&args.scenario)?,
-        bricks: args.bricks,
-        scenes: args.episodes,
-    };
-    let options = RolloutOptions {
-        seconds_per_brick: preset.evaluate.seconds_per_brick,
-        threads: args.threads.unwrap_or_else(threads),
-        ..RolloutOptions::default()
-    };
-    let policy = args.checkpoint.as_deref().map(Policy::load).transpose()?;
-    let execute_steps = args.execute_steps.unwrap_or(preset.evaluate.execute_steps);
-    let pilot = match &policy {
-        None => Pilot::Expert,
-        Some(policy) => Pilot::Policy { policy, state: state_of(policy)?, execute_steps },
-    };
-    if let (Some(scene), Some(out)) = (args.film, &args.out) {
-        return film(&pilot, &set, &options, scene, out);
-    }
-    let mut bar = if args.json { ProgressLine::silent() } else { ProgressLine::new("rollout") };
-    let evaluation = crate::rollout::evaluate(&pilot, &set, &options, &Cancel::default(), &mut |p| bar.show(&p))?;
-    bar.end();
-    if args.json {
-        let driver = args.checkpoint.as_ref().map_or_else(|| "expert".to_owned(), |dir| dir.display().to_string());
-        let object = serde_json::json!({
-            "policy": driver,
-            "seed_base": args.seed_base,
-            "bricks_per_scene": args.bricks,
-            "execute_steps": policy.as_ref().map(|_| execute_steps),
-            "scenes": with_interval(evaluation.scenes()),
-            "bricks": with_interval(evaluation.bricks()),
-            "seconds": evaluation.seconds,
-            "per_family": evaluation.per_family(),
-            "failures": failures(&evaluation),
-            "results": evaluation.results,
-            "versions": { "ralphton": env!("CARGO_PKG_VERSION"), "sim": sim::SIM_VERSION, "rapier3d": sim::RAPIER_VERSION },
-        });
-        say(&serde_json::to_string_pretty(&object)?);
-    } else {
-        say(&words(&evaluation));
-    }
-    Ok(Ending::Done)
-}
-
-/// Which state preset a checkpoint was trained with, by the number of its state's numbers.
-pub(super) fn state_of(policy: &Policy) -> anyhow::Result<StatePreset> {
-    let dim = policy.config().state_dim;
-    [StatePreset::Full, StatePreset::Seed].into_iter().find(|preset| preset.dim() == dim).with_context(|| {
-        format!("the checkpoint wants a state of {dim} numbers; this simulator tells 10 (full) or 4 (seed)")
-    })
-}
-
-fn film(pilot: &Pilot<'_>, set: &SceneSet, options: &RolloutOptions, scene: u32, out: &Path) -> anyhow::Result<Ending> {
-    let clip = crate::rollout::film(pilot, set, scene, options, 30.0)?;
-    let gif = clip.to_gif()?;
-    std::fs::write(out, &gif).with_context(|| format!("{} cannot be written", out.display()))?;
-    say(&format!("scene {scene}: {} ({:.1} MB)", out.display(), gif.len() as f64 / 1e6));
-    Ok(Ending::Done)
-}
-
-fn with_interval(proportion: Proportion) -> serde_json::Value {
-    let (low, high) = proportion.wilson_95();
-    serde_json::json!({
-        "successes": proportion.successes,
-        "trials": proportion.trials,
-        "rate": proportion.rate(),
-        "wilson_95": [low, high],
-    })
-}
-
-fn failures(evaluation: &Evaluation) -> Vec<(&'static str, u32)> {
-    evaluation.failures().into_iter().map(|(class, count)| (class.as_str(), count)).collect()
-}
-
-fn words(evaluation: &Evaluation) -> String {
-    let mut lines = vec![
-        format!("scenes solved: {}", evaluation.scenes()),
-        format!("bricks delivered: {}", evaluation.bricks()),
-        format!(
-            "{:.1} s, {:.1} scenes/s",
-            evaluation.seconds,
-            evaluation.results.len() as f64 / evaluation.seconds.max(1e-3)
-        ),
-        String::new(),
-    ];
-    for (family, solved) in evaluation.per_family() {
-        lines.push(format!("  {:<28} {:>3}/{:<3}", title_case(&family), solved.successes, solved.trials));
-    }
-    let failures = evaluation.failures();
-    if !failures.is_empty() {
-        lines.push(String::new());
-        lines.push("failures:".to_owned());
-        for (class, count) in failures {
-            lines.push(format!("  {:>4} {}", count, class.title()));
-        }
-    }
-    lines.join("\n")
 }
 
 /// One line that is written over on a terminal, and a line now and then elsewhere.

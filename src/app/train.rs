@@ -2,7 +2,8 @@
 //! from the last saved state and ends with the same weights.
 
 use super::cli::{TrainArgs, say};
-use super::standalone::{ProgressLine, preset, state_of};
+use super::rollouts::state_of;
+use super::standalone::{ProgressLine, preset};
 use super::{Ending, threads};
 use crate::base::{Cancel, EvaluationSeed, Progress, Proportion, Seed};
 use crate::config::Config;

@@ -49,6 +49,18 @@ const ASK: CommandInfo =
     info("ask", "/ask <agent> <question>", "ask an agent; it answers in the channel", Rights::Operate);
 const REPORT: CommandInfo =
     info("report", "/report [loop]", "all loops in a table with a chart, or one loop with its failures", Rights::Read);
+const WATCH: CommandInfo = info(
+    "rollout watch",
+    "/rollout watch [scene]",
+    "clips of the newest evaluation, or one scene of it beside the expert",
+    Rights::Read,
+);
+const COMPARE: CommandInfo = info(
+    "rollout compare",
+    "/rollout compare [loop loop]",
+    "two loops' policies on the same scenes, family by family",
+    Rights::Read,
+);
 const LINEAGE: CommandInfo = info(
     "lineage",
     "/lineage <artefact>",
@@ -58,7 +70,7 @@ const LINEAGE: CommandInfo = info(
 const WHY: CommandInfo = info("why", "/why", "why nothing moves, or why it moves slowly", Rights::Read);
 const HELP: CommandInfo = info("help", "/help [command]", "this list, or one command", Rights::Read);
 
-const ALL: [CommandInfo; 16] = [
+const ALL: [CommandInfo; 18] = [
     STATUS,
     AGENTS,
     START,
@@ -72,6 +84,8 @@ const ALL: [CommandInfo; 16] = [
     COST,
     ASK,
     REPORT,
+    WATCH,
+    COMPARE,
     LINEAGE,
     WHY,
     HELP,
@@ -99,6 +113,8 @@ pub(super) fn entry_of(request: &Request) -> &'static CommandInfo {
         Request::Cost => &COST,
         Request::Ask { .. } => &ASK,
         Request::Report { .. } => &REPORT,
+        Request::RolloutWatch { .. } => &WATCH,
+        Request::RolloutCompare { .. } => &COMPARE,
         Request::Why => &WHY,
         Request::Help { .. } => &HELP,
     }

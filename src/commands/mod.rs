@@ -15,6 +15,7 @@ mod parse;
 mod plan;
 mod reports;
 mod rights;
+mod rollouts;
 mod words;
 
 pub use catalogue::{CommandInfo, catalogue};
@@ -27,6 +28,7 @@ use crate::base::{Clock, Timestamp};
 use crate::cycle::control::ControlError;
 use crate::cycle::preset::LoopPreset;
 use crate::report::ReportError;
+use crate::rollout::RolloutError;
 use crate::store::{Attachment, Store, StoreError};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -80,6 +82,9 @@ pub enum CommandError {
     /// A picture could not be drawn.
     #[error(transparent)]
     Report(#[from] ReportError),
+    /// A scene could not be repeated or filmed.
+    #[error(transparent)]
+    Rollout(#[from] RolloutError),
 }
 
 impl CommandError {
@@ -88,7 +93,9 @@ impl CommandError {
         match self {
             CommandError::Parse(_) | CommandError::Forbidden(_) | CommandError::Refused(_) => false,
             CommandError::Control(error) => matches!(error, ControlError::Store(_)),
-            CommandError::Store(_) | CommandError::Artifact(_) | CommandError::Report(_) => true,
+            CommandError::Store(_) | CommandError::Artifact(_) | CommandError::Report(_) | CommandError::Rollout(_) => {
+                true
+            }
         }
     }
 }
@@ -146,6 +153,8 @@ impl Commands {
             Request::Cost => self.cost().await,
             Request::Ask { agent, question } => self.ask(asker, agent.as_deref(), &question).await,
             Request::Report { number } => self.report(number).await,
+            Request::RolloutWatch { scene } => self.watch(scene).await,
+            Request::RolloutCompare { loops } => self.compare(loops).await,
             Request::Why => self.why().await,
             Request::Help { about } => catalogue::help(about.as_deref()),
         }

@@ -43,6 +43,16 @@ pub enum Request {
         /// One loop's number; all loops without.
         number: Option<u32>,
     },
+    /// A scene of the newest evaluation as a clip.
+    RolloutWatch {
+        /// The scene's number; the filmed ones without.
+        scene: Option<u32>,
+    },
+    /// Two loops on the same scenes.
+    RolloutCompare {
+        /// The two loops' numbers; the last two without.
+        loops: Option<(u32, u32)>,
+    },
     /// Why nothing moves.
     Why,
     /// Help.
@@ -135,6 +145,7 @@ pub fn parse(line: &str) -> Result<Request, ParseError> {
         "loop" => loop_request(rest).map(Request::Loop),
         "ask" => ask(rest),
         "report" => report(rest),
+        "rollout" => rollout(rest),
         "approve" => without_arguments("approve", rest, Request::Approve),
         "veto" => Ok(Request::Veto { reason: (!rest.is_empty()).then(|| rest.to_owned()) }),
         "lineage" => match rest.split_whitespace().collect::<Vec<_>>()[..] {
@@ -182,6 +193,26 @@ fn report(rest: &str) -> Result<Request, ParseError> {
         return Err(argument("report", "loops are numbered from 1"));
     }
     Ok(Request::Report { number: Some(number) })
+}
+
+fn rollout(rest: &str) -> Result<Request, ParseError> {
+    let (word, rest) = split_word(rest);
+    match word.to_lowercase().as_str() {
+        "" => Ok(Request::RolloutWatch { scene: None }),
+        "watch" if rest.is_empty() => Ok(Request::RolloutWatch { scene: None }),
+        "watch" => Ok(Request::RolloutWatch { scene: Some(whole("rollout watch", "scene", rest)?) }),
+        "compare" if rest.is_empty() => Ok(Request::RolloutCompare { loops: None }),
+        "compare" => {
+            let (first, second) = split_word(rest);
+            let number = |text| whole::<u32>("rollout compare", "loop", text);
+            let (first, second) = (number(first)?, number(second)?);
+            if first == second {
+                return Err(argument("rollout compare", "a loop is what it is; name two"));
+            }
+            Ok(Request::RolloutCompare { loops: Some((first, second)) })
+        }
+        _ => Err(ParseError::unknown(&format!("rollout {word}"))),
+    }
 }
 
 fn loop_request(rest: &str) -> Result<LoopRequest, ParseError> {
@@ -283,6 +314,17 @@ mod tests {
         assert!(refusal("/status now").contains("\"now\" is not understood; expected `/status`"));
         assert!(refusal("/ask training").contains("the question to training is missing"));
         assert!(refusal("/report 0").contains("numbered from 1"));
+    }
+
+    #[test]
+    fn rollouts_are_watched_by_scene_and_compared_by_loop() {
+        assert_eq!(parse("/rollout"), Ok(Request::RolloutWatch { scene: None }));
+        assert_eq!(parse("/rollout watch 12"), Ok(Request::RolloutWatch { scene: Some(12) }));
+        assert_eq!(parse("/rollout compare"), Ok(Request::RolloutCompare { loops: None }));
+        assert_eq!(parse("/rollout compare 1 3"), Ok(Request::RolloutCompare { loops: Some((1, 3)) }));
+        assert!(refusal("/rollout compare 2").contains("expected `/rollout compare"));
+        assert!(refusal("/rollout compare 2 2").contains("name two"));
+        assert!(refusal("/rollout wach").contains("`/rollout watch"));
     }
 
     #[test]

@@ -94,7 +94,7 @@ impl Commands {
     }
 
     /// Stores a chart and notes where it came from.
-    async fn keep_chart(&self, name: &str, alt: String, png: Vec<u8>) -> Result<Attachment, CommandError> {
+    pub(super) async fn keep_chart(&self, name: &str, alt: String, png: Vec<u8>) -> Result<Attachment, CommandError> {
         let bytes = png.len() as u64;
         let artifact = self.artifacts.put(png, "png").await?;
         let row = ArtifactRow {
@@ -110,7 +110,7 @@ impl Commands {
 }
 
 /// Drawing takes tens of milliseconds of computation: it runs where it blocks nobody.
-async fn draw<F>(chart: F) -> Result<Vec<u8>, CommandError>
+pub(super) async fn draw<F>(chart: F) -> Result<Vec<u8>, CommandError>
 where
     F: FnOnce() -> Result<Vec<u8>, ReportError> + Send + 'static,
 {
@@ -120,7 +120,7 @@ where
     }
 }
 
-fn picture(artifact: ArtifactId, name: &str, media_type: &str, alt: String) -> Attachment {
+pub(super) fn picture(artifact: ArtifactId, name: &str, media_type: &str, alt: String) -> Attachment {
     Attachment { artifact, name: name.to_owned(), media_type: media_type.to_owned(), alt }
 }
 
@@ -179,7 +179,7 @@ fn failure_points(scenes: &[SceneRow]) -> Vec<FailurePoint> {
 }
 
 /// A failed scene's clip and a solved one's, where they were filmed.
-fn clips(scenes: &[SceneRow]) -> Vec<Attachment> {
+pub(super) fn clips(scenes: &[SceneRow]) -> Vec<Attachment> {
     let filmed = |success| scenes.iter().find(|scene| scene.success == success && scene.clip.is_some());
     [false, true]
         .into_iter()

@@ -124,6 +124,9 @@ pub struct EvaluateSizes {
     pub bricks: u32,
     /// Actions of a chunk carried out before the policy looks again.
     pub execute_steps: u32,
+    /// Other numbers of executed actions to try on the canary scenes before an evaluation; the hidden scenes are then
+    /// driven with the one that is clearly better, if any is.
+    pub sweep: Vec<u32>,
     /// Seconds of simulated time a brick may take.
     pub seconds_per_brick: f32,
 }
@@ -183,6 +186,6 @@ impl Default for TrainSizes {
 
 impl Default for EvaluateSizes {
     fn default() -> Self {
-        Self { scenes: 130, bricks: 1, execute_steps: 10, seconds_per_brick: 50.0 }
+        Self { scenes: 130, bricks: 1, execute_steps: 10, sweep: vec![5, 20], seconds_per_brick: 50.0 }
     }
 }

@@ -10,7 +10,7 @@ use crate::dataset::{TrainingSet, encode_png, load_training_set};
 use crate::episodes::{self, Order};
 use crate::policy::{ActConfig, Observation, Policy, TrainEvent, TrainPlan, train};
 use crate::render::{Camera, Renderer};
-use crate::rollout::{Pilot, RolloutOptions, SceneSet, evaluate, film};
+use crate::rollout::{Pilot, RolloutOptions, SceneSet, drive, evaluate, film};
 use crate::sim::{self, World};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -291,7 +291,8 @@ impl Bench<'_> {
             self.threads as f64 / (1.0 / rates.physics_steps_per_s.max(1e-9) + look_s)
         };
         let began = Instant::now();
-        let clip = film(&pilot, &set, 0, &options, FILM_SCENE_S).map_err(words)?;
+        let (_, trace) = drive(&pilot, &set, 0, &options).map_err(words)?;
+        let clip = film(&set, 0, &trace.actions, FILM_SCENE_S).map_err(words)?;
         clip.to_gif().map_err(words)?;
         rates.film_s_per_scene_s = began.elapsed().as_secs_f64() / f64::from(FILM_SCENE_S);
         Ok(())

@@ -4,7 +4,7 @@ use super::plan::FeedbackPlan;
 use crate::base::{CheckpointId, DatasetId, EvaluationId, JobKind, LoopId};
 use crate::episodes::Order;
 use crate::policy::TrainPlan;
-use crate::rollout::{RolloutOptions, SceneSet};
+use crate::rollout::{RolloutOptions, SceneSet, SweepPlan};
 use crate::sim::StatePreset;
 use serde::{Deserialize, Serialize};
 
@@ -69,6 +69,9 @@ pub struct EvaluateSpec {
     pub set: SceneSet,
     /// Actions of a chunk carried out before the policy looks again.
     pub execute_steps: u32,
+    /// Other ways of executing to try first, on scenes that nobody is judged on; the preferred one drives the set.
+    #[serde(default)]
+    pub sweep: Option<SweepPlan>,
     /// Limits of the rollouts.
     pub options: RolloutOptions,
     /// Clips to film: half of failures, half of successes.

@@ -27,6 +27,7 @@ mod round_trip;
 #[allow(dead_code, reason = "showing an episode uses the rest")]
 mod side_table;
 mod spec;
+mod state_table;
 mod statistics;
 mod summary;
 mod training_set;
@@ -43,6 +44,7 @@ pub use image_file::encode_png;
 pub use load::{load_mixture, load_training_set};
 pub use notes::{Actor, FrameNotes};
 pub use spec::{ACTION_DIM, DatasetSpec};
+pub use state_table::{StateTable, load_states};
 pub use statistics::{SetStatistics, statistics};
 pub use summary::{DatasetSummary, OriginRow, Share, origins, summary};
 pub use training_set::TrainingSet;

@@ -145,8 +145,20 @@ fn names(commands: &[poise::Command<Intake, DiscordError>]) -> BTreeMap<String, 
 }
 
 fn slash_commands() -> Vec<poise::Command<Intake, DiscordError>> {
-    let mut commands =
-        vec![status(), agents(), loop_(), approve(), veto(), cost(), ask(), report(), lineage(), why(), help()];
+    let mut commands = vec![
+        status(),
+        agents(),
+        loop_(),
+        approve(),
+        veto(),
+        cost(),
+        ask(),
+        report(),
+        rollout(),
+        lineage(),
+        why(),
+        help(),
+    ];
     for command in &mut commands {
         describe(command, "");
     }
@@ -299,6 +311,42 @@ async fn report(
     number: Option<u32>,
 ) -> Result<(), DiscordError> {
     carry_out(ctx, number.map_or("/report".to_owned(), |n| format!("/report {n}")), false).await
+}
+
+/// Rollouts: watch, compare.
+#[poise::command(slash_command, guild_only, subcommands("rollout_watch", "rollout_compare"), subcommand_required)]
+async fn rollout(_ctx: Context<'_>) -> Result<(), DiscordError> {
+    Ok(())
+}
+
+/// Clips of the newest evaluation.
+#[poise::command(slash_command, guild_only, rename = "watch")]
+async fn rollout_watch(
+    ctx: Context<'_>,
+    #[description = "A scene's number"]
+    #[min = 0]
+    scene: Option<u32>,
+) -> Result<(), DiscordError> {
+    carry_out(ctx, scene.map_or("/rollout watch".to_owned(), |n| format!("/rollout watch {n}")), false).await
+}
+
+/// Two loops on the same scenes.
+#[poise::command(slash_command, guild_only, rename = "compare")]
+async fn rollout_compare(
+    ctx: Context<'_>,
+    #[description = "The earlier loop's number"]
+    #[min = 1]
+    before: Option<u32>,
+    #[description = "The later loop's number"]
+    #[min = 1]
+    after: Option<u32>,
+) -> Result<(), DiscordError> {
+    let line = match (before, after) {
+        (Some(before), Some(after)) => format!("/rollout compare {before} {after}"),
+        (Some(one), None) | (None, Some(one)) => format!("/rollout compare {one}"),
+        (None, None) => "/rollout compare".to_owned(),
+    };
+    carry_out(ctx, line, false).await
 }
 
 /// Why nothing moves.

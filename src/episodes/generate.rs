@@ -11,9 +11,9 @@ use crate::base::{Cancel, Progress, Proportion};
 use crate::dataset::{self, DatasetSpec, DatasetSummary, DatasetWriter, Finished};
 use crate::policy::Policy;
 use crate::render::RENDER_VERSION;
-use crate::rollout::FamilyMix;
 use crate::rollout::lockstep::{self, Driver, Eye, Rider};
 use crate::rollout::lots::{self, Event};
+use crate::rollout::{Execution, FamilyMix};
 use crate::sim;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -64,7 +64,8 @@ pub fn generate(
 ) -> Result<Outcome, EpisodesError> {
     let began = Instant::now();
     order.validate()?;
-    let driver = policy.map(|(policy, execute_steps)| Driver { policy, state: order.state, execute_steps });
+    let driver =
+        policy.map(|(policy, steps)| Driver { policy, state: order.state, execution: Execution::Steps(steps) });
     check_driver(order, driver.as_ref())?;
     let plan = order.plan();
     let spec = dataset_spec(order);

@@ -12,6 +12,7 @@ mod backbone;
 mod batch;
 mod checkpoint;
 mod config;
+mod ensembler;
 mod error;
 mod golden;
 mod hold_out;
@@ -37,6 +38,7 @@ mod vae;
 mod worker;
 
 pub use config::{ActConfig, Backbone};
+pub use ensembler::TemporalEnsembler;
 pub use error::PolicyError;
 pub use hold_out::HoldOut;
 pub use inference::{Observation, Policy};

@@ -37,6 +37,8 @@ pub struct Camera {
     /// Where the optical axis meets the picture, from its middle, in pixels.
     pub(super) shift_px: (f32, f32),
     pub(super) mount: Mount,
+    /// Whether arms, bucket and load are left out of the picture.
+    pub(super) hides_bucket: bool,
 }
 
 impl Camera {
@@ -44,7 +46,20 @@ impl Camera {
     pub fn cab(width: usize, height: usize) -> Camera {
         let (width_px, height_px) = (width.clamp(1, MAX_SIDE_PX), height.clamp(1, MAX_SIDE_PX));
         let focal_px = 0.5 * width_px as f32 / libm::tanf(0.5 * CAB_FOV_RAD);
-        Camera { width_px, height_px, focal_px, samples: 2, shift_px: (0.0, 0.0), mount: Mount::Cab }
+        Camera {
+            width_px,
+            height_px,
+            focal_px,
+            samples: 2,
+            shift_px: (0.0, 0.0),
+            mount: Mount::Cab,
+            hides_bucket: false,
+        }
+    }
+
+    /// The same camera with arms, bucket and load left out of the picture: what a policy is without sight of them.
+    pub fn without_bucket(self) -> Camera {
+        Camera { hides_bucket: true, ..self }
     }
 
     /// For people: three quarters from above, just far enough away that the whole arena is in the picture;
@@ -62,7 +77,7 @@ impl Camera {
         let place = |distance_m: f32| {
             let target_m = [0.0, 0.0, 0.0];
             let mount = Mount::World { eye_m: add(target_m, scale(towards_eye, distance_m)), target_m };
-            Camera { width_px, height_px, focal_px, samples: 3, shift_px: (0.0, 0.0), mount }
+            Camera { width_px, height_px, focal_px, samples: 3, shift_px: (0.0, 0.0), mount, hides_bucket: false }
         };
         let spare = |camera: &Camera| {
             let (low, high) = camera.arena_px();

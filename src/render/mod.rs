@@ -31,7 +31,7 @@ pub use contact_sheet::{Card, Picture, contact_sheet, scene_picture};
 pub use image::{decode_png, encode_png};
 pub use renderer::Renderer;
 pub use rollout_view::RolloutView;
-pub use text::{FONT, register_fonts};
+pub use text::{FONT, register_fonts, write_line};
 
 /// Version of how the world is drawn; written into every dataset. It changes whenever a state's picture does.
 pub const RENDER_VERSION: &str = "2";

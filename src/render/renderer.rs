@@ -5,7 +5,7 @@ use super::canvas::Canvas;
 use super::ground::Ground;
 use super::solids::Painter;
 use super::{background, loader, scene};
-use crate::sim::{BrickStatus, WorldState};
+use crate::sim::{BrickState, BrickStatus, WorldState};
 
 /// Draws states of the world as one camera sees them. Keeps its buffers; draws on the calling thread only; the same
 /// state gives the same bytes.
@@ -41,7 +41,7 @@ impl Renderer {
     pub fn render(&mut self, state: &WorldState, rgb: &mut [u8]) {
         assert_eq!(rgb.len(), self.frame_len(), "a frame of {:?} pixels needs 3 bytes each", self.size());
         let view = View::new(&self.camera, &state.loader);
-        let Self { ground, canvas, .. } = self;
+        let Self { camera, ground, canvas, .. } = self;
         canvas.clear();
         let wide = canvas.wide;
         wide.run(
@@ -52,15 +52,18 @@ impl Renderer {
                 background::paint_floor(canvas, ground);
             },
         );
-        paint_shadows(canvas, &view, ground, state);
+        let hides_bucket = camera.hides_bucket;
+        paint_shadows(canvas, &view, ground, state, hides_bucket);
         background::paint_walls(canvas, &view);
 
         let mut painter = Painter { canvas, view: &view };
         scene::draw_box(&mut painter);
-        for brick in state.bricks.iter().filter(|brick| scene::is_drawable(brick, &view)) {
+        for brick in shown_bricks(state, &view, hides_bucket) {
             scene::draw_brick(&mut painter, brick);
         }
-        loader::draw_front(&mut painter, &state.loader);
+        if !hides_bucket {
+            loader::draw_front(&mut painter, &state.loader);
+        }
         if !view.in_cab {
             scene::draw_wall_tops(&mut painter);
             loader::draw_body(&mut painter, &state.loader);
@@ -75,18 +78,26 @@ impl Renderer {
     }
 }
 
-fn paint_shadows(canvas: &mut Canvas, view: &View, ground: &Ground, state: &WorldState) {
+/// The bricks to draw: a load is hidden with its bucket.
+fn shown_bricks<'a>(state: &'a WorldState, view: &'a View, hides_bucket: bool) -> impl Iterator<Item = &'a BrickState> {
+    let hidden = move |brick: &BrickState| hides_bucket && brick.status == BrickStatus::Held;
+    state.bricks.iter().filter(move |brick| !hidden(brick) && scene::is_drawable(brick, view))
+}
+
+fn paint_shadows(canvas: &mut Canvas, view: &View, ground: &Ground, state: &WorldState, hides_bucket: bool) {
     for shadow in scene::wall_shadows().iter().chain(&scene::box_shadows()) {
         shadow.paint(canvas, view, ground);
     }
     scene::paint_box_floor(canvas, view);
-    loader::bucket_shadow(&state.loader).paint(canvas, view, ground);
+    if !hides_bucket {
+        loader::bucket_shadow(&state.loader).paint(canvas, view, ground);
+    }
     if !view.in_cab {
         for shadow in &loader::body_shadows(&state.loader, scene::sun_shift) {
             shadow.paint(canvas, view, ground);
         }
     }
-    for brick in state.bricks.iter().filter(|brick| scene::is_drawable(brick, view)) {
+    for brick in shown_bricks(state, view, hides_bucket) {
         let [thrown, close] = scene::brick_shadows(brick);
         // Inside the box there is no sun.
         if brick.status != BrickStatus::Delivered {
@@ -100,7 +111,7 @@ fn paint_shadows(canvas: &mut Canvas, view: &View, ground: &Ground, state: &Worl
 mod tests {
     use super::super::wide::Wide;
     use super::*;
-    use crate::sim::{BrickState, LoaderState};
+    use crate::sim::LoaderState;
 
     const SIZE: (usize, usize) = (96, 72);
 
@@ -171,6 +182,24 @@ mod tests {
                 assert_eq!(a, b);
             }
         }
+    }
+
+    #[test]
+    fn without_its_bucket_the_camera_does_not_tell_lift_tilt_or_load() {
+        let with = |lift_m: f32, tilt: f32, status| {
+            let brick = BrickState { position_m: [1.6, 0.15 + lift_m, 0.0], status, ..brick_at(0.0, 0.0) };
+            let loader = LoaderState { lift_m, tilt, ..LoaderState::default() };
+            WorldState { bricks: vec![brick], ..with_loader(loader) }
+        };
+        let (empty, loaded) = (with_loader(LoaderState::default()), with(1.1, 0.9, BrickStatus::Held));
+        let mut blind = Renderer::new(Camera::cab(SIZE.0, SIZE.1).without_bucket());
+        let (mut a, mut b) = (vec![0; blind.frame_len()], vec![0; blind.frame_len()]);
+        blind.render(&empty, &mut a);
+        blind.render(&loaded, &mut b);
+        assert_eq!(a, b);
+        assert!(pixels_that_differ(&cab_picture(&empty), &cab_picture(&loaded), 24) > 300);
+        blind.render(&with(0.0, 0.0, BrickStatus::Free), &mut b);
+        assert_ne!(a, b, "a brick on the floor is no load");
     }
 
     #[test]

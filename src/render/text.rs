@@ -23,8 +23,12 @@ pub fn register_fonts() -> Result<(), RenderError> {
 }
 
 /// One line of text on a picture of `width`×`height` pixels, its left end and vertical middle at `at`; what reaches
-/// beyond `width_px` is cut and ends in an ellipsis.
-pub(super) fn write_line(
+/// beyond `width_px` is cut and ends in an ellipsis. `look` is the size in pixels and the colour.
+///
+/// # Errors
+///
+/// [`RenderError::Font`] and [`RenderError::Text`].
+pub fn write_line(
     rgb: &mut [u8],
     size: (usize, usize),
     at: (i32, i32),

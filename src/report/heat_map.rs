@@ -37,15 +37,28 @@ pub struct FailurePoint {
 ///
 /// [`ReportError`] when the picture cannot be drawn.
 pub fn heat_map(points: &[FailurePoint]) -> Result<Vec<u8>, ReportError> {
+    floor_map(points, "Where it failed", "at its last moment")
+}
+
+/// The same floor, but each failed rollout where it first left the expert's path. PNG, 960×800.
+///
+/// # Errors
+///
+/// [`ReportError`] when the picture cannot be drawn.
+pub fn deviation_map(points: &[FailurePoint]) -> Result<Vec<u8>, ReportError> {
+    floor_map(points, "Where it first went wrong", "at its first deviation")
+}
+
+fn floor_map(points: &[FailurePoint], title: &str, moment: &str) -> Result<Vec<u8>, ReportError> {
     let shown: Vec<&FailurePoint> =
         points.iter().filter(|p| p.x_m.is_finite() && p.z_m.is_finite()).take(MAX_POINTS).collect();
     let classes = largest_first(&counted(&shown));
     picture(WIDTH, HEIGHT, |sheet| {
-        headline(sheet, "Where it failed")?;
+        headline(sheet, title)?;
         let said = match shown.len() {
             0 => "no failed rollout".to_owned(),
-            1 => "the one failed rollout, at its last moment".to_owned(),
-            n => format!("{n} failed rollouts, each at its last moment"),
+            1 => format!("the one failed rollout, {moment}"),
+            n => format!("{n} failed rollouts, each {moment}"),
         };
         subline(sheet, &said)?;
         draw_floor(sheet, &shown)?;

@@ -5,19 +5,29 @@
 
 mod axes;
 mod charts;
+mod compare_chart;
 mod curve;
+mod diagnosis;
+mod distance_chart;
 mod heat_map;
 mod run_report;
 mod sheet;
+mod sweep_table;
 mod table;
 mod times;
+mod twins;
 
 pub use charts::{CanaryPoint, FailureCount, LossPoint, SuccessPoint, failure_chart, success_chart, training_chart};
+pub use compare_chart::{FamilyChange, compare_chart};
 pub use curve::{Curve, ErrorPoint, HoldOutPoint, training_curve};
-pub use heat_map::{FailurePoint, heat_map};
+pub use diagnosis::{AuditLine, DiagnosisReport, FailedLine, diagnosis_markdown};
+pub use distance_chart::{DistanceGroup, distance_chart};
+pub use heat_map::{FailurePoint, deviation_map, heat_map};
 pub use run_report::{RunReport, run_report_markdown};
+pub use sweep_table::{SweepLine, sweep_table};
 pub use table::{LoopLine, TABLE_COLUMNS, loops_table};
 pub use times::{StageTimeLine, hits, times_chart};
+pub use twins::{TwinView, twin_picture};
 
 /// What can go wrong when a picture is drawn.
 #[derive(Debug, thiserror::Error)]

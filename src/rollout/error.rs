@@ -16,6 +16,9 @@ pub enum RolloutError {
     /// An order that makes no sense.
     #[error("these scenes cannot be run: {0}")]
     Order(String),
+    /// A file of traces cannot be written or read.
+    #[error("traces: {0}")]
+    Trace(String),
     /// The policy failed.
     #[error("the policy failed in closed loop: {0}")]
     Policy(#[from] PolicyError),

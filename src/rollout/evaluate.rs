@@ -1,16 +1,15 @@
 //! Closed-loop evaluation: the scenes of a set, driven to their end, counted and diagnosed.
 
-use super::failure::{FailureClass, classify};
-use super::lockstep::{self, Driver, Eye, Plan, Rider};
+use super::evaluation::{Evaluation, SceneResult};
+use super::judged::Judged;
+use super::lockstep::{self, Driver, Eye, Rider};
 use super::lots::{self, Event};
 use super::trace::Trace;
-use super::{RolloutError, SceneSet};
-use crate::base::{Cancel, Progress, Proportion};
+use super::{Execution, RolloutError, SceneSet};
+use crate::base::{Cancel, Progress};
 use crate::policy::Policy;
-use crate::sim::geometry::CONTROL_STEP_S;
-use crate::sim::{self, Action, Scene, StatePreset, World, WorldState};
+use crate::sim::StatePreset;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -31,13 +30,34 @@ pub enum Pilot<'a> {
         /// Actions of each chunk that are executed before it is asked again.
         execute_steps: u32,
     },
+    /// A policy that looks at every step, its chunks averaged over time.
+    Ensembled {
+        /// The policy.
+        policy: &'a Policy,
+        /// The state numbers it was trained on.
+        state: StatePreset,
+        /// See [`Execution::Ensemble`].
+        coefficient: f32,
+    },
 }
 
 impl<'a> Pilot<'a> {
+    /// A policy whose chunks are executed in this way.
+    pub fn executing(policy: &'a Policy, state: StatePreset, execution: Execution) -> Self {
+        match execution {
+            Execution::Steps(execute_steps) => Pilot::Policy { policy, state, execute_steps },
+            Execution::Ensemble { coefficient } => Pilot::Ensembled { policy, state, coefficient },
+        }
+    }
+
     pub(super) fn driver(&self) -> Option<Driver<'a>> {
+        let driver = |policy, state, execution| Some(Driver { policy, state, execution });
         match *self {
             Pilot::Expert => None,
-            Pilot::Policy { policy, state, execute_steps } => Some(Driver { policy, state, execute_steps }),
+            Pilot::Policy { policy, state, execute_steps } => driver(policy, state, Execution::Steps(execute_steps)),
+            Pilot::Ensembled { policy, state, coefficient } => {
+                driver(policy, state, Execution::Ensemble { coefficient })
+            }
         }
     }
 }
@@ -59,86 +79,6 @@ impl Default for RolloutOptions {
     }
 }
 
-/// How one scene went.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SceneResult {
-    /// Number of the scene in its set.
-    pub scene: u32,
-    /// Name of its scenario family.
-    pub family: String,
-    /// Whether every brick ended in the box.
-    pub success: bool,
-    /// Bricks in the scene.
-    pub bricks: u32,
-    /// Bricks in the box at the end.
-    pub delivered: u32,
-    /// Control steps made.
-    pub steps: u32,
-    /// Why it failed, when it did.
-    pub failure: Option<FailureClass>,
-    /// Where the rear axle stood at the end.
-    pub end_x_m: f32,
-    /// See [`end_x_m`](Self::end_x_m).
-    pub end_z_m: f32,
-    /// Metres driven.
-    pub distance_m: f32,
-    /// Control steps with a wall or the box touched.
-    pub contact_steps: u32,
-}
-
-/// What a pilot did on a set of scenes.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Evaluation {
-    /// One result per scene, in the set's order.
-    pub results: Vec<SceneResult>,
-    /// Wall-clock time it took.
-    pub seconds: f64,
-    /// Whether all scenes of the set were run; false after a cancellation.
-    pub finished: bool,
-}
-
-impl Evaluation {
-    /// Scenes in which every brick was delivered.
-    pub fn scenes(&self) -> Proportion {
-        count(self.results.iter().map(|result| (u32::from(result.success), 1)))
-    }
-
-    /// Bricks delivered of all bricks.
-    pub fn bricks(&self) -> Proportion {
-        count(self.results.iter().map(|result| (result.delivered, result.bricks)))
-    }
-
-    /// Successful scenes by family, in the order of names.
-    pub fn per_family(&self) -> Vec<(String, Proportion)> {
-        let mut families: BTreeMap<&str, Vec<(u32, u32)>> = BTreeMap::new();
-        for result in &self.results {
-            families.entry(&result.family).or_default().push((u32::from(result.success), 1));
-        }
-        families.into_iter().map(|(family, counts)| (family.to_owned(), count(counts.into_iter()))).collect()
-    }
-
-    /// Failure classes with their counts, the most frequent first.
-    pub fn failures(&self) -> Vec<(FailureClass, u32)> {
-        let mut classes: BTreeMap<FailureClass, u32> = BTreeMap::new();
-        for class in self.results.iter().filter_map(|result| result.failure) {
-            *classes.entry(class).or_default() += 1;
-        }
-        let mut classes: Vec<_> = classes.into_iter().collect();
-        classes.sort_by_key(|(class, n)| (std::cmp::Reverse(*n), *class));
-        classes
-    }
-
-    /// Numbers of the scenes that failed.
-    pub fn failed_scenes(&self) -> Vec<u32> {
-        self.results.iter().filter(|result| !result.success).map(|result| result.scene).collect()
-    }
-}
-
-fn count(pairs: impl Iterator<Item = (u32, u32)>) -> Proportion {
-    let (successes, trials) = pairs.fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
-    Proportion::new(successes, trials)
-}
-
 /// Drives every scene of the set to its end.
 ///
 /// # Errors
@@ -150,6 +90,21 @@ pub fn evaluate(
     cancel: &Cancel,
     on_progress: &mut dyn FnMut(Progress),
 ) -> Result<Evaluation, RolloutError> {
+    evaluate_each(pilot, set, options, cancel, on_progress, &mut |_, _| Ok(()))
+}
+
+/// As [`evaluate`]; `on_scene` gets every scene's result with its trace, in the set's order.
+///
+/// # Errors
+/// As [`evaluate`], and the first error of `on_scene`.
+pub fn evaluate_each(
+    pilot: &Pilot<'_>,
+    set: &SceneSet,
+    options: &RolloutOptions,
+    cancel: &Cancel,
+    on_progress: &mut dyn FnMut(Progress),
+    on_scene: &mut dyn FnMut(&SceneResult, Trace) -> Result<(), RolloutError>,
+) -> Result<Evaluation, RolloutError> {
     let began = Instant::now();
     let driver = pilot.driver();
     if let Some(driver) = &driver {
@@ -157,20 +112,24 @@ pub fn evaluate(
     }
     let scenes = set.scenes()?;
     let ended = AtomicU64::new(0);
-    let work = |lot: usize| -> Result<Vec<SceneResult>, RolloutError> {
+    let work = |lot: usize| -> Result<Vec<(SceneResult, Trace)>, RolloutError> {
         let first = lot * SCENES_PER_LOT;
         let mut riders = Vec::with_capacity(SCENES_PER_LOT);
         for (index, (family, scene)) in scenes.iter().enumerate().skip(first).take(SCENES_PER_LOT) {
-            riders.push(Judged::new(index, &family.name, scene, driver.is_some(), options, &ended)?);
+            riders.push(Judged::new(index, &family.name, scene, driver.as_ref(), options, &ended)?);
         }
         let mut eye = driver.as_ref().map_or_else(|| Eye::new(1, 1), Driver::eye);
         let all = lockstep::run(&mut riders, driver.as_ref(), &mut eye, cancel)?;
-        Ok(riders.iter().filter(|rider| all || !rider.is_under_way()).map(Judged::result).collect())
+        let done = riders.into_iter().filter(|rider| all || !rider.is_under_way());
+        Ok(done.map(|rider| (rider.result(), rider.into_trace())).collect())
     };
     let mut results: Vec<SceneResult> = Vec::with_capacity(scenes.len());
     lots::in_order(scenes.len().div_ceil(SCENES_PER_LOT), options.threads, cancel, work, |event| {
         if let Event::Lot(lot) = event {
-            results.extend(lot);
+            for (result, trace) in lot {
+                on_scene(&result, trace)?;
+                results.push(result);
+            }
         }
         on_progress(Progress {
             done: ended.load(Ordering::Relaxed),
@@ -187,103 +146,6 @@ pub fn evaluate(
 fn note(results: &[SceneResult]) -> String {
     let successes = results.iter().filter(|result| result.success).count();
     if results.is_empty() { String::new() } else { format!("{successes} of {} solved", results.len()) }
-}
-
-/// A scene that is judged.
-pub(super) struct Judged<'a> {
-    scene: u32,
-    family: &'a str,
-    world: World,
-    plan: Option<Plan>,
-    trace: Trace,
-    limit_steps: u32,
-    give_up_still_s: f32,
-    ended: &'a AtomicU64,
-}
-
-impl<'a> Judged<'a> {
-    pub(super) fn new(
-        scene_index: usize,
-        family: &'a str,
-        scene: &Scene,
-        by_policy: bool,
-        options: &RolloutOptions,
-        ended: &'a AtomicU64,
-    ) -> Result<Self, RolloutError> {
-        let world = World::new(scene)?;
-        let mut trace = Trace::default();
-        trace.record(world.state());
-        let seconds = options.seconds_per_brick * world.state().bricks.len() as f32;
-        Ok(Self {
-            scene: scene_index as u32,
-            family,
-            world,
-            plan: by_policy.then(Plan::default),
-            trace,
-            limit_steps: (seconds / CONTROL_STEP_S).round() as u32,
-            give_up_still_s: options.give_up_still_s,
-            ended,
-        })
-    }
-
-    pub(super) fn state(&self) -> &WorldState {
-        self.world.state()
-    }
-
-    pub(super) fn steps(&self) -> u32 {
-        self.trace.points.len() as u32 - 1
-    }
-
-    fn result(&self) -> SceneResult {
-        let state = self.world.state();
-        let success = self.world.is_done();
-        SceneResult {
-            scene: self.scene,
-            family: self.family.to_owned(),
-            success,
-            bricks: state.bricks.len() as u32,
-            delivered: self.world.delivered() as u32,
-            steps: self.steps(),
-            failure: (!success).then(|| classify(&self.trace)),
-            end_x_m: state.loader.x_m,
-            end_z_m: state.loader.z_m,
-            distance_m: self.trace.distance_m,
-            contact_steps: self.trace.contact_steps,
-        }
-    }
-}
-
-impl Rider for Judged<'_> {
-    type Error = RolloutError;
-
-    fn is_under_way(&self) -> bool {
-        !self.world.is_done() && self.steps() < self.limit_steps && self.trace.still_s() < self.give_up_still_s
-    }
-
-    fn wants_chunk(&self) -> bool {
-        self.plan.as_ref().is_some_and(Plan::is_empty)
-    }
-
-    fn look(&mut self, eye: &mut Eye) -> (Vec<u8>, &WorldState) {
-        (eye.look(self.world.state()), self.world.state())
-    }
-
-    fn take_chunk(&mut self, actions: &[Action]) {
-        if let Some(plan) = &mut self.plan {
-            plan.set(actions.iter().copied());
-        }
-    }
-
-    fn step(&mut self, _eye: &mut Eye) -> Result<(), RolloutError> {
-        let planned = self.plan.as_mut().and_then(Plan::next);
-        let action = planned.unwrap_or_else(|| sim::expert(self.world.state()));
-        self.world.step(action);
-        self.trace.record(self.world.state());
-        if !self.is_under_way() {
-            self.ended.fetch_add(1, Ordering::Relaxed);
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -323,6 +185,25 @@ mod tests {
         assert_eq!(with(1), with(2));
         let wrong = Pilot::Policy { policy: &policy, state: StatePreset::Seed, execute_steps: 3 };
         assert!(evaluate(&wrong, &set(1), &RolloutOptions::default(), &Cancel::default(), &mut |_| ()).is_err());
+    }
+
+    #[test]
+    fn ensembling_looks_at_every_step_and_repeats() {
+        let policy = green_policy();
+        let pilot = Pilot::executing(&policy, StatePreset::Full, Execution::Ensemble { coefficient: 0.01 });
+        let options = RolloutOptions { seconds_per_brick: 2.0, ..RolloutOptions::default() };
+        let run = || {
+            let mut actions = Vec::new();
+            let mut keep = |_: &SceneResult, trace: Trace| {
+                actions.push(trace.actions);
+                Ok(())
+            };
+            evaluate_each(&pilot, &set(3), &options, &Cancel::default(), &mut |_| (), &mut keep).unwrap();
+            actions
+        };
+        let actions = run();
+        assert_eq!(actions, run());
+        assert!(actions.iter().all(|scene| scene.len() == 20 && scene.windows(2).any(|pair| pair[0] != pair[1])));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! to the policy, at most [`MAX_BATCH`] at a time; then every rider makes one control step. Pictures are only rendered
 //! when somebody needs them. Which riders share a run decides the batches, never how many threads there are.
 
-use super::RolloutError;
+use super::{Execution, RolloutError};
 use crate::base::Cancel;
 use crate::policy::{Observation, Policy};
 use crate::render::{Camera, Renderer};
@@ -67,20 +67,16 @@ pub(crate) struct Driver<'a> {
     pub(crate) policy: &'a Policy,
     /// The state numbers it was trained on.
     pub(crate) state: StatePreset,
-    /// Actions of each chunk that are executed before it is asked again.
-    pub(crate) execute_steps: u32,
+    /// How its chunks become actions.
+    pub(crate) execution: Execution,
 }
 
 impl Driver<'_> {
     /// Refuses what cannot be driven.
     pub(crate) fn check(&self) -> Result<(), RolloutError> {
         let config = self.policy.config();
-        let chunk = config.chunk_size;
-        if self.execute_steps == 0 || self.execute_steps as usize > chunk {
-            let steps = self.execute_steps;
-            return Err(RolloutError::Order(format!(
-                "{steps} executed steps of a chunk of {chunk}; 1 to {chunk} are possible"
-            )));
+        if let Some(problem) = self.execution.problem(config.chunk_size) {
+            return Err(RolloutError::Order(problem));
         }
         if config.state_dim != self.state.dim() {
             return Err(RolloutError::Order(format!(
@@ -91,6 +87,14 @@ impl Driver<'_> {
             )));
         }
         Ok(())
+    }
+
+    /// Actions of a chunk that a rider is given: those it carries out, or all of them to average.
+    fn given(&self, chunk: usize) -> usize {
+        match self.execution {
+            Execution::Steps(steps) => chunk.min(steps as usize),
+            Execution::Ensemble { .. } => chunk,
+        }
     }
 
     /// An eye for the images the policy was trained on.
@@ -158,8 +162,8 @@ fn ask<R: Rider>(batch: &mut [&mut R], driver: &Driver<'_>, eye: &mut Eye) -> Re
     let observations: Vec<Observation<'_>> = seen.iter().map(|(image, state)| Observation { image, state }).collect();
     let chunks = driver.policy.act(&observations)?;
     for (rider, chunk) in batch.iter_mut().zip(chunks) {
-        let executed = &chunk[..chunk.len().min(driver.execute_steps as usize)];
-        rider.take_chunk(&executed.iter().map(to_action).collect::<Result<Vec<_>, _>>()?);
+        let given = &chunk[..driver.given(chunk.len())];
+        rider.take_chunk(&given.iter().map(to_action).collect::<Result<Vec<_>, _>>()?);
     }
     Ok(())
 }

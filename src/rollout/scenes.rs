@@ -41,6 +41,20 @@ impl SceneSet {
         };
         families.into_iter().enumerate().map(scene).collect()
     }
+
+    /// One scene: its family and its start.
+    ///
+    /// # Errors
+    /// As [`scenes`](Self::scenes), and when there is no scene of that number.
+    pub fn scene(&self, number: u32) -> Result<(&'static Family, Scene), RolloutError> {
+        let missing = || RolloutError::Order(format!("scene {number} of a set of {}", self.scenes));
+        if number >= self.scenes {
+            return Err(missing());
+        }
+        // A longer set begins like a shorter one.
+        let mut scenes = SceneSet { scenes: number + 1, ..self.clone() }.scenes()?;
+        scenes.pop().ok_or_else(missing)
+    }
 }
 
 /// Scenario families with their shares.

@@ -3,7 +3,7 @@
 //! Points are read from the privileged state after each step. The policy never sees any of this.
 
 use crate::sim::geometry::CONTROL_STEP_S;
-use crate::sim::{BrickStatus, WorldState};
+use crate::sim::{Action, BrickStatus, WorldState};
 
 /// Moving further than this from where one stood is motion.
 const MOVED_M: f32 = 0.25;
@@ -77,6 +77,8 @@ impl TracePoint {
 pub struct Trace {
     /// One point per control step, the first before the first action. Bounded by the scene's time limit.
     pub points: Vec<TracePoint>,
+    /// The action before each point but the first. With the scene they repeat the trace to the bit.
+    pub actions: Vec<Action>,
     /// Metres driven, forward and in reverse.
     pub distance_m: f32,
     /// Control steps with a wall or the box touched.
@@ -85,6 +87,12 @@ pub struct Trace {
 }
 
 impl Trace {
+    /// Adds a control step: its action and the state after it.
+    pub fn record_step(&mut self, action: Action, state: &WorldState) {
+        self.actions.push(action);
+        self.record(state);
+    }
+
     /// Adds the state after a control step; the first call adds the state the scene begins with.
     pub fn record(&mut self, state: &WorldState) {
         let point = TracePoint::of(state);

@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 
 /// Clips shown at most; more would not be looked at.
 const MOST_CLIPS: usize = 8;
+/// First deviations told one by one.
+const MOST_DEVIATIONS: usize = 10;
 
 /// See the module.
 pub(crate) struct ReadEvaluation;
@@ -30,8 +32,9 @@ impl Tool for ReadEvaluation {
     }
 
     fn description(&self) -> &'static str {
-        "Reads a closed-loop evaluation: scenes solved and bricks delivered with 95 % intervals, families from worst to \
-         best, failure classes, and clips that can be attached by name."
+        "Reads a closed-loop evaluation and its diagnosis: scenes solved and bricks delivered with 95 % intervals, families \
+         from worst to best, failure classes, in which phase and where failed scenes first left the expert's path, what a \
+         sweep of executed steps decided, time, distance, collisions, and clips that can be attached by name."
     }
 
     fn parameters(&self) -> Value {
@@ -111,8 +114,21 @@ fn figures(
         "earlier_evaluations_of_mission": earlier,
         "families": families,
         "failures": failures,
+        "first_deviations_by_phase": row.summary["phases"],
+        "first_deviations": deviations(&row.summary),
+        "sweep": row.summary["sweep"]["said"],
+        "time_to_finish_s": row.summary["time_to_finish_s"],
+        "distance_m": row.summary["distance_m"],
+        "collisions": row.summary["collisions"],
         "clips": clips,
     })
+}
+
+/// Where failed scenes first went wrong, one by one.
+fn deviations(summary: &Value) -> Vec<Value> {
+    let kept = summary["deviations"].as_array().into_iter().flatten();
+    let told = |one: &Value| json!({ "scene": one["scene"], "class": one["class"], "what": one["text"] });
+    kept.take(MOST_DEVIATIONS).map(told).collect()
 }
 
 /// Scenes solved, family by family, worst first.

@@ -51,7 +51,11 @@ pub(super) async fn specify(ctx: &ToolContext, place: &Place, plan: &Plan, key: 
     match &mut spec {
         JobSpec::Generate(spec) => spec.order.seed = seed,
         JobSpec::Train(spec) => spec.plan.seed = seed,
-        JobSpec::Evaluate(spec) => spec.set.seed = EvaluationSeed(seed.0),
+        JobSpec::Evaluate(spec) => {
+            spec.set.seed = EvaluationSeed(seed.0);
+            // Whoever asks for a number of executed steps is to see what that number gives.
+            spec.sweep = None;
+        }
         JobSpec::Feedback(_) => return Err(tell("the gate is the loop's own; it cannot be called by hand")),
     }
     Ok(spec)

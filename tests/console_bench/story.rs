@@ -11,7 +11,7 @@ use ralphton::cycle::plan::{Plan, StartFrom, TrainPlan};
 use ralphton::cycle::preset::LoopPreset;
 use ralphton::cycle::terms::Terms;
 use ralphton::report::{CanaryPoint, LossPoint, SuccessPoint, success_chart, training_chart};
-use ralphton::rollout::{Pilot, RolloutOptions, SceneSet, film};
+use ralphton::rollout::{Pilot, RolloutOptions, SceneSet, drive, film};
 use ralphton::store::{
     Activity, Attachment, AuthorKind, EvaluationKind, NewDataset, NewEvaluation, NewJob, NewMessage, Store,
 };
@@ -194,7 +194,8 @@ async fn transcript(store: &Store, artifacts: &Artifacts) {
     let success = success_chart(&[point], Some(0.9)).unwrap();
     let success = picture(artifacts, success, "success.png", "Success of loop 1 with its interval").await;
     let set = SceneSet { seed: EvaluationSeed(3), families: vec![], bricks: 1, scenes: 1 };
-    let clip = film(&Pilot::Expert, &set, 0, &RolloutOptions::default(), 20.0).unwrap().to_gif().unwrap();
+    let (_, trace) = drive(&Pilot::Expert, &set, 0, &RolloutOptions::default()).unwrap();
+    let clip = film(&set, 0, &trace.actions, 20.0).unwrap().to_gif().unwrap();
     let clip = picture(artifacts, clip, "scene-0.gif", "Scene 0 from above: the loader drives to the brick").await;
 
     let control = "mission-control";

@@ -51,8 +51,12 @@ fn text(job: &Value, figures: &Value) -> String {
     if figures["loop_number"].as_u64() == Some(1) {
         text += &format!("{}\n", first_evaluation(scenes));
     }
+    if let Some(said) = figures["sweep"].as_str() {
+        text += &format!("Executed steps: {said}.\n");
+    }
     text += &hardest(figures);
     text += &how_it_fails(figures);
+    text += &where_it_begins(figures);
     text.trim_end().to_owned()
 }
 
@@ -90,6 +94,26 @@ fn how_it_fails(figures: &Value) -> String {
         .map(|(class, count)| format!("{} {}", title(class), grouped(count)))
         .collect();
     if classes.is_empty() { String::new() } else { format!("How it fails: {}.\n", classes.join(", ")) }
+}
+
+/// "First goes wrong in: carry 12, scoop 9. For example scene 3: …"
+fn where_it_begins(figures: &Value) -> String {
+    let phases: Vec<_> = figures["first_deviations_by_phase"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|phase| Some(format!("{} {}", phase[0].as_str()?, grouped(phase[1].as_u64()?))))
+        .take(MOST_NAMED)
+        .collect();
+    if phases.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("First goes wrong in: {}.", phases.join(", "));
+    let first = &figures["first_deviations"][0];
+    if let (Some(scene), Some(what)) = (first["scene"].as_u64(), first["what"].as_str()) {
+        text += &format!(" For example scene {scene}: {what}.");
+    }
+    text + "\n"
 }
 
 /// The first clip of a scene that was solved, or was not.

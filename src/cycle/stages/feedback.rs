@@ -5,7 +5,7 @@ use crate::base::{EvaluationId, Progress};
 use crate::cycle::gate::{Outcome, judge};
 use crate::cycle::spec::FeedbackSpec;
 use crate::rollout::{Pilot, evaluate};
-use crate::store::CheckpointRow;
+use crate::store::{CheckpointRow, EvaluationKind};
 use serde_json::json;
 
 pub(super) fn run(bench: &Workbench, spec: &FeedbackSpec) -> Result<WorkEnd, WorkError> {
@@ -32,8 +32,10 @@ fn outcomes(bench: &Workbench, evaluation: EvaluationId) -> Result<Vec<Outcome>,
     Ok(scenes.into_iter().map(|row| Outcome { scene: row.scene, family: row.family, solved: row.success }).collect())
 }
 
-/// Drives the champion on the challenger's scenes, the same way. None: stopped on request.
+/// Drives the champion on the challenger's scenes, with as many executed steps as it was crowned with. None: stopped on
+/// request.
 fn drive(bench: &Workbench, spec: &FeedbackSpec, champion: &CheckpointRow) -> Result<Option<Vec<Outcome>>, WorkError> {
+    let mut execute_steps = spec.how.execute_steps;
     // Its own loop may have driven exactly these scenes already.
     for row in bench.wait(bench.store.evaluations(champion.loop_id))? {
         let job = match row.job_id {
@@ -43,10 +45,10 @@ fn drive(bench: &Workbench, spec: &FeedbackSpec, champion: &CheckpointRow) -> Re
         let how = job.and_then(|job| serde_json::from_value(job.spec).ok());
         let same = match how {
             Some(crate::cycle::spec::JobSpec::Evaluate(how)) => {
-                how.checkpoint == champion.id
-                    && how.set == spec.how.set
-                    && how.execute_steps == spec.how.execute_steps
-                    && how.options == spec.how.options
+                if how.checkpoint == champion.id && row.kind == EvaluationKind::Loop {
+                    execute_steps = row.execute_steps;
+                }
+                how.checkpoint == champion.id && how.set == spec.how.set && how.options == spec.how.options
             }
             _ => false,
         };
@@ -55,7 +57,7 @@ fn drive(bench: &Workbench, spec: &FeedbackSpec, champion: &CheckpointRow) -> Re
         }
     }
     let policy = bench.load_policy(champion.id)?;
-    let pilot = Pilot::Policy { policy: &policy, state: spec.how.state, execute_steps: spec.how.execute_steps };
+    let pilot = Pilot::Policy { policy: &policy, state: spec.how.state, execute_steps };
     let mut report = bench.reporter();
     let evaluation = evaluate(&pilot, &spec.how.set, &spec.how.options, &bench.cancel, &mut |progress| {
         report(Progress { note: "the champion drives the same scenes".to_owned(), ..progress });

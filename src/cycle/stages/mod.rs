@@ -18,7 +18,7 @@ use crate::dataset::DatasetError;
 use crate::episodes::{EpisodesError, Order};
 use crate::policy::{Policy, PolicyError, TrainPlan};
 use crate::render::RenderError;
-use crate::rollout::{RolloutError, RolloutOptions, SceneSet};
+use crate::rollout::{Execution, RolloutError, RolloutOptions, SceneSet, SweepPlan};
 use crate::sim;
 use crate::store::{CheckpointRow, EvaluationKind, JobRow, LoopRow, MissionRow, Store, StoreError};
 use std::future::Future;
@@ -251,6 +251,29 @@ pub fn hidden_scenes(mission_seed: Seed, scenes: u32, bricks: u32) -> SceneSet {
     SceneSet { seed: EvaluationSeed(mission_seed.0), families: Vec::new(), bricks, scenes }
 }
 
+/// The scenes of canary rollouts and of sweeps: nobody is judged on them.
+fn canary_scenes(mission_seed: Seed, scenes: u32) -> SceneSet {
+    let seed = EvaluationSeed(mission_seed.child("canary", 0).0);
+    SceneSet { seed, families: Vec::new(), bricks: 1, scenes }
+}
+
+/// The sweep before an evaluation; none when the preset names no other way that the chunk allows.
+fn sweep_plan(mission_seed: Seed, preset: &LoopPreset, planned_steps: u32) -> Option<SweepPlan> {
+    let possible = |steps: &u32| (1..=preset.chunk).contains(&(*steps as usize));
+    let mut steps: Vec<u32> = preset.evaluate.sweep.iter().copied().filter(possible).collect();
+    steps.retain(|other| *other != planned_steps);
+    if steps.is_empty() || preset.train.canary_scenes == 0 {
+        return None;
+    }
+    steps.push(planned_steps);
+    steps.sort_unstable();
+    steps.dedup();
+    Some(SweepPlan {
+        set: canary_scenes(mission_seed, preset.train.canary_scenes),
+        executions: steps.into_iter().map(Execution::Steps).collect(),
+    })
+}
+
 /// The job specification of an accepted plan; none when an earlier stage left nothing to work on. `again` counts how
 /// often the stage was set back: new data and new weights begin elsewhere then.
 ///
@@ -303,7 +326,6 @@ pub async fn spec(
                 StartFrom::Latest => ours.latest().map(|c| c.id),
                 StartFrom::Champion => store.champion().await?.map(|c| c.id),
             };
-            let canary_seed = EvaluationSeed(mission.seed.child("canary", 0).0);
             let train = &preset.train;
             (!datasets.is_empty()).then(|| {
                 JobSpec::Train(TrainSpec {
@@ -323,12 +345,7 @@ pub async fn spec(
                         ..TrainPlan::default()
                     },
                     memory_samples: train.memory_samples,
-                    canary: SceneSet {
-                        seed: canary_seed,
-                        families: Vec::new(),
-                        bricks: 1,
-                        scenes: train.canary_scenes,
-                    },
+                    canary: canary_scenes(mission.seed, train.canary_scenes),
                     execute_steps: preset.evaluate.execute_steps,
                     options,
                 })
@@ -340,6 +357,7 @@ pub async fn spec(
                 state: preset.state,
                 set: hidden_scenes(mission.seed, plan.scenes, plan.bricks),
                 execute_steps: plan.execute_steps,
+                sweep: sweep_plan(mission.seed, preset, plan.execute_steps),
                 options,
                 clips: CLIPS,
             })
@@ -355,6 +373,8 @@ pub async fn spec(
             });
             let full = evaluations.iter().rev().find(|e| e.kind == EvaluationKind::Loop);
             full.zip(how).map(|(evaluation, how)| {
+                // As it was driven, which a sweep may have decided otherwise than planned.
+                let how = EvaluateSpec { execute_steps: evaluation.execute_steps, ..how };
                 JobSpec::Feedback(FeedbackSpec {
                     loop_id: row.id,
                     evaluation: evaluation.id,
