@@ -50,6 +50,9 @@ pub fn run(config: &Config, source: &str, args: &BenchArgs) -> anyhow::Result<En
     }
     if all || args.what == BenchPart::Data || args.what == BenchPart::Train {
         let dataset = scratch.path.join("dataset");
+        if all || args.what == BenchPart::Data {
+            encode_figures(&mut figures)?;
+        }
         data_figures(preset, &dataset, &mut figures)?;
         if all || args.what == BenchPart::Train {
             train_figures(preset, &dataset, &scratch.path, &mut figures)?;
@@ -183,6 +186,38 @@ fn data_figures(preset: &LoopPreset, dataset: &Path, figures: &mut Vec<Figure>) 
         value: f64::from(outcome.labelled_frames) / seconds,
         unit: "samples/s",
     });
+    Ok(())
+}
+
+/// How fast rendered frames become PNG, and how large they are.
+fn encode_figures(figures: &mut Vec<Figure>) -> anyhow::Result<()> {
+    let worlds: Vec<World> = (0..13).map(a_world).collect::<anyhow::Result<_>>()?;
+    let sizes = [
+        ("data: PNG encoding 96×72, 1 thread", "data: a PNG of 96×72", 96, 72),
+        ("data: PNG encoding 320×240, 1 thread", "data: a PNG of 320×240", 320, 240),
+    ];
+    for (name, size_name, width, height) in sizes {
+        let mut renderer = Renderer::new(Camera::cab(width, height));
+        let mut frames = Vec::new();
+        for world in &worlds {
+            let mut rgb = vec![0; width * height * 3];
+            renderer.render(world.state(), &mut rgb);
+            frames.push(rgb);
+        }
+        let (rounds, mut png) = (if width > 200 { 8 } else { 60 }, Vec::new());
+        let value = median(|| {
+            let started = Instant::now();
+            for _ in 0..rounds {
+                png.clear();
+                for rgb in &frames {
+                    crate::dataset::encode_png(rgb, width, height, &mut png)?;
+                }
+            }
+            Ok((rounds * frames.len()) as f64 / started.elapsed().as_secs_f64())
+        })?;
+        figures.push(Figure { name, value, unit: "frames/s" });
+        figures.push(Figure { name: size_name, value: png.len() as f64 / frames.len() as f64 / 1e3, unit: "kB" });
+    }
     Ok(())
 }
 

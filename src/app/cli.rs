@@ -40,6 +40,8 @@ pub enum Command {
     Loop(LoopArgs),
     /// Make a dataset in LeRobot v3 form with the simulator and the expert
     Generate(GenerateArgs),
+    /// Look into datasets on disk, check them, export them to video
+    Dataset(DatasetArgs),
     /// Train a policy on datasets
     Train(TrainArgs),
     /// Drive a policy or the expert in closed loop on scenes by seed
@@ -147,6 +149,9 @@ pub struct GenerateArgs {
     /// What disturbs the expert: none, noise, bad-start, or mixed as in the preset
     #[arg(long, value_name = "NAME", default_value = "mixed")]
     pub strategy: Strategy,
+    /// Also write the dataset as video, into DIR-video; needs ffmpeg
+    #[arg(long)]
+    pub video: bool,
     /// Sizes from this preset of agents.toml [default: the mission's]
     #[arg(long, value_name = "NAME")]
     pub preset: Option<String>,
@@ -165,6 +170,66 @@ pub enum Strategy {
     BadStart,
     /// As in the preset
     Mixed,
+}
+
+#[derive(Debug, Args)]
+pub struct DatasetArgs {
+    #[command(subcommand)]
+    pub action: DatasetAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DatasetAction {
+    /// Read everything and print one line for each defect; exit code 5 when there is one
+    Check {
+        /// Folder of the dataset
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
+    /// Show what a dataset holds, in numbers
+    Summary {
+        /// Folder of the dataset
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
+    /// List the datasets in a folder
+    List {
+        /// Folder with datasets in it
+        #[arg(value_name = "DIR", default_value = ".")]
+        dir: PathBuf,
+    },
+    /// Show a timeline of an episode: who acted, the phase, each action and state number
+    Show {
+        /// Folder of the dataset
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        /// Number of the episode, from 0
+        #[arg(value_name = "EPISODE")]
+        episode: usize,
+        /// Draw it with key frames into this PNG file too
+        #[arg(long, value_name = "FILE")]
+        png: Option<PathBuf>,
+    },
+    /// Write a dataset of images as one of video; needs ffmpeg
+    Export {
+        /// Folder of the dataset of images
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        /// Folder of the new dataset
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+        /// h264 keeps the colour of small bricks (yuv444p); av1 is LeRobot's default (yuv420p, even sizes)
+        #[arg(long, value_name = "NAME", default_value = "h264")]
+        codec: VideoCodec,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum VideoCodec {
+    /// H.264 with full colour resolution
+    H264,
+    /// AV1 with half colour resolution
+    Av1,
 }
 
 #[derive(Debug, Args)]

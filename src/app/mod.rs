@@ -4,6 +4,7 @@ mod bench;
 mod bench_policy;
 mod cli;
 mod data_dir;
+mod dataset;
 mod diagnose;
 mod doctor;
 mod inspect;
@@ -97,6 +98,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Ending> {
         Command::Up(args) => block_on(up::run(&cli.data, &config, &source, &secrets, &args)),
         Command::Loop(args) => block_on(steer::run(&cli.data, &config, &args)),
         Command::Generate(args) => standalone::generate(&config, &args),
+        Command::Dataset(args) => dataset::run(&args),
         Command::Train(args) => train::train(&config, &args),
         Command::Rollout(args) => rollouts::run(&config, &args),
         Command::Diagnose(args) => diagnose::run(&config, &args),

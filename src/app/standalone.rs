@@ -1,6 +1,6 @@
 //! `generate` alone: data without a team, a database or a network.
 
-use super::cli::{GenerateArgs, Strategy, say, say_error};
+use super::cli::{GenerateArgs, Strategy, VideoCodec, say, say_error};
 use super::preview::{self, Preview};
 use super::{Ending, threads};
 use crate::base::{Cancel, Progress, Seed};
@@ -69,6 +69,11 @@ pub fn generate(config: &Config, args: &GenerateArgs) -> anyhow::Result<Ending> 
     let mut bar = ProgressLine::new("generate");
     let outcome = episodes::generate(&order, None, out, &Cancel::default(), &mut |p| bar.show(&p))?;
     bar.end();
+    if args.video {
+        let video = out.with_file_name(format!("{}-video", out.file_name().unwrap_or_default().display()));
+        let summary = super::dataset::export(out, &video, VideoCodec::H264)?;
+        say(&format!("video: {} ({:.1} MB)", video.display(), summary.bytes as f64 / 1e6));
+    }
     if outcome.already_there {
         say(&format!(
             "nothing to do: {} holds exactly this already ({} episodes, {} frames)",

@@ -81,8 +81,11 @@ pub fn examine(dir: &Path) -> Result<Findings, DatasetError> {
     });
     examination.try_part(layout::STATS, |this| this.statistics(truth.as_ref()));
     examination.try_part("videos", Examination::videos);
-    if dir.join("ralphton").is_dir() {
+    // Datasets from elsewhere have none of these.
+    if dir.join(layout::SIDE).is_dir() || dir.join(layout::ORIGINS).exists() {
         examination.try_part(layout::SIDE, |this| this.side_tables(&bounds));
+    }
+    if dir.join("ralphton").is_dir() {
         examination.try_part(layout::PROVENANCE, |this| this.provenance());
     }
     Ok(examination.findings)

@@ -3,7 +3,7 @@
 //! The schemas are those that LeRobot's own writer leaves (list children called `element`, nullable
 //! columns, the `huggingface` and `pandas` entries), so that stricter tools can join files of both.
 
-use super::spec::{ACTION, DEFAULTS, DatasetSpec, STATE};
+use super::spec::{ACTION, DEFAULTS, DatasetSpec, Feature, STATE};
 use super::{ACTION_DIM, DatasetError, EncodedEpisode};
 use arrow_array::{
     ArrayRef, BinaryArray, BooleanArray, FixedSizeListArray, Float32Array, Int64Array, ListArray, RecordBatch,
@@ -36,7 +36,10 @@ pub(super) fn data_schema(spec: &DatasetSpec) -> SchemaRef {
         let data_type = if index == 0 { DataType::Float32 } else { DataType::Int64 };
         Field::new(*key, data_type, true)
     }));
-    Arc::new(Schema::new_with_metadata(fields, HashMap::from([("huggingface".into(), huggingface(spec))])))
+    Arc::new(Schema::new_with_metadata(
+        fields,
+        HashMap::from([("huggingface".into(), huggingface(spec.features().0.iter()))]),
+    ))
 }
 
 /// Schema of the side table `ralphton/frames`.
@@ -157,7 +160,7 @@ fn lists(numbers: Vec<f32>, len: usize, nulls: Option<NullBuffer>) -> ArrayRef {
 }
 
 /// What `datasets` needs to know to decode the columns without LeRobot.
-fn huggingface(spec: &DatasetSpec) -> String {
+pub(super) fn huggingface<'a>(features: impl Iterator<Item = &'a (String, Feature)>) -> String {
     struct InOrder(Vec<(String, Value)>);
     impl Serialize for InOrder {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -165,7 +168,7 @@ fn huggingface(spec: &DatasetSpec) -> String {
         }
     }
     let value = |dtype: &str| json!({"dtype": dtype, "_type": "Value"});
-    let features = spec.features().0.into_iter().map(|(key, feature)| {
+    let features = features.map(|(key, feature)| {
         let described = if feature.is_image() {
             json!({"_type": "Image"})
         } else if feature.channels() == 1 {
@@ -173,7 +176,7 @@ fn huggingface(spec: &DatasetSpec) -> String {
         } else {
             json!({"feature": value(&feature.dtype), "length": feature.channels(), "_type": "List"})
         };
-        (key, described)
+        (key.clone(), described)
     });
     let features = serde_json::to_string(&InOrder(features.collect())).unwrap_or_default();
     format!("{{\"info\":{{\"features\":{features}}}}}")

@@ -8,11 +8,14 @@ mod check;
 mod columns;
 mod episode;
 mod episode_table;
+mod episode_view;
 mod error;
+mod export;
 mod feature_statistics;
-#[allow(dead_code, reason = "the export to video uses the rest")]
 mod ffmpeg;
 mod frame_files;
+#[cfg(test)]
+mod from_lerobot;
 mod identity;
 mod image_file;
 mod journal;
@@ -24,20 +27,20 @@ mod parquet_file;
 mod reader;
 #[cfg(test)]
 mod round_trip;
-#[allow(dead_code, reason = "showing an episode uses the rest")]
 mod side_table;
 mod spec;
 mod state_table;
 mod statistics;
 mod summary;
 mod training_set;
-#[allow(dead_code, reason = "showing an episode uses the rest")]
 mod videos;
 mod writer;
 
 pub use check::{Defect, Findings, check, examine};
 pub use episode::{EncodedEpisode, EpisodeData, EpisodeEncoder, EpisodeOrigin, FrameData, encode_episode};
+pub use episode_view::{EpisodeView, read_episode};
 pub use error::DatasetError;
+pub use export::export_video;
 pub use ffmpeg::{Codec, ffmpeg_is_there};
 pub use identity::{Finished, finished};
 pub use image_file::encode_png;

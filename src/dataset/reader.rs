@@ -84,6 +84,15 @@ impl Opened {
         Ok(opened)
     }
 
+    /// The names of a vector's numbers, from the declaration or made up.
+    pub fn names(&self, key: &str, len: usize) -> Vec<String> {
+        let declared = self.info.features.get(key).and_then(|feature| feature.names.as_ref());
+        let list = declared.and_then(|names| names.as_array().or_else(|| names.get("motors")?.as_array()));
+        let name =
+            |at: usize| list.and_then(|list| list.get(at)?.as_str()).map_or_else(|| at.to_string(), str::to_owned);
+        (0..len).map(name).collect()
+    }
+
     /// Reads the numbers of all frames, a few hundred bytes each; the images stay on disk.
     pub fn frames(&self) -> Result<Frames, DatasetError> {
         let mut frames = Frames::default();

@@ -232,3 +232,127 @@ fn edit(path: &Path, change: impl FnOnce(&mut Value)) {
     change(&mut value);
     fs::write(path, serde_json::to_vec(&value).unwrap()).unwrap();
 }
+
+/// Every file of a dataset, by its place in it.
+fn files(dir: &Path) -> std::collections::BTreeMap<PathBuf, Vec<u8>> {
+    let (mut found, mut open) = (std::collections::BTreeMap::new(), vec![dir.to_path_buf()]);
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                found.insert(path.strip_prefix(dir).unwrap().to_path_buf(), fs::read(&path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+fn append(writer: &mut DatasetWriter, seeds: std::ops::Range<u64>) {
+    let spec = tiny_spec();
+    for seed in seeds {
+        writer.append(encode_episode(&spec, tiny_episode(&spec, 2, seed)).unwrap()).unwrap();
+        writer.note_progress(json!(seed + 1));
+    }
+}
+
+#[test]
+fn a_killed_writer_is_followed_by_one_that_goes_on_to_the_same_bytes() {
+    let root = tempfile::tempdir().unwrap();
+    let (whole, killed) = (root.path().join("whole"), root.path().join("killed"));
+    let begin = |dir: &Path| DatasetWriter::create(dir, tiny_spec(), &json!({"seed": 0.1})).unwrap();
+    let mut writer = begin(&whole);
+    append(&mut writer, 0..520);
+    writer.finish(json!("done")).unwrap();
+
+    let mut writer = begin(&killed);
+    append(&mut writer, 0..510);
+    // What is on the disk when the process dies here: complete files of 500 episodes, and pieces of the next.
+    let (left, copy) = (layout::unfinished(&killed).unwrap(), root.path().join("copy"));
+    for (path, bytes) in files(&left) {
+        fs::create_dir_all(copy.join(&path).parent().unwrap()).unwrap();
+        fs::write(copy.join(path), bytes).unwrap();
+    }
+    drop(writer);
+    assert!(!left.exists(), "a writer that is dropped in order leaves nothing");
+    fs::rename(copy, &left).unwrap();
+
+    let other = DatasetWriter::create(&killed, tiny_spec(), &json!({"seed": 0.2})).err().unwrap().to_string();
+    assert!(other.contains("seed is 0.1 there, 0.2 is asked for") && left.exists(), "{other}");
+    let mut writer = begin(&killed);
+    assert_eq!((writer.episodes(), writer.frames(), writer.progress()), (500, 1000, &json!(500)));
+    append(&mut writer, 500..520);
+    writer.finish(json!("done")).unwrap();
+    assert_eq!(lines(&killed), "");
+    assert!(files(&whole) == files(&killed));
+    let found = finished(&killed, &tiny_spec(), &json!({"seed": 0.1})).unwrap().unwrap();
+    assert_eq!((found.summary.episodes, found.result), (520, json!("done")));
+    assert!(finished(&killed, &tiny_spec(), &json!({"seed": 0.3})).is_err());
+}
+
+#[test]
+fn shifted_frames_wrong_statistics_and_moved_files_are_found() {
+    let (_root, dir) = dataset(&[5, 4], true);
+    edit(&dir.join(layout::STATS), |stats| stats["action"]["mean"][1] = json!(0.9));
+    edit(&dir.join(layout::PROVENANCE), |provenance| provenance["made_from"] = json!("something else"));
+    let (data, moved) = (dir.join("data/chunk-000/file-000.parquet"), dir.join("data/chunk-000/file-001.parquet"));
+    fs::copy(&data, &moved).unwrap();
+    let found = lines(&dir);
+    for line in ["no episode lies in it", "config_hash is not the hash", "18 frames could be read"] {
+        assert!(found.contains(line), "{line} not in\n{found}");
+    }
+    fs::remove_file(&moved).unwrap();
+    assert!(lines(&dir).contains("action/mean says 0.9000 for number 1"), "{}", lines(&dir));
+    let (_other, longer) = dataset(&[5, 6], true);
+    fs::copy(longer.join("data/chunk-000/file-000.parquet"), &data).unwrap();
+    assert!(lines(&dir).contains("11 rows where its episodes 0 to 1 have 9 frames"), "{}", lines(&dir));
+    // Without what pandas needs, task texts become row numbers.
+    let tasks = dir.join(layout::TASKS);
+    let texts = columns::task_batch(&["put the brick in the box".into()], &tasks).unwrap();
+    let plain = arrow_array::RecordBatch::try_from_iter(
+        texts.schema().fields().iter().map(|f| f.name().clone()).zip(texts.columns().to_vec()),
+    );
+    fs::remove_file(&tasks).unwrap();
+    let mut file = parquet_file::ParquetFile::create(tasks, plain.as_ref().unwrap().schema(), None).unwrap();
+    file.append(&plain.unwrap()).unwrap();
+    file.close().unwrap();
+    assert!(lines(&dir).contains("pandas metadata is missing"), "{}", lines(&dir));
+}
+
+#[test]
+fn an_episode_is_shown_with_who_acted() {
+    let (_root, dir) = dataset(&[5, 4], true);
+    let view = read_episode(&dir, 1, 3).unwrap();
+    let expected = tiny_episode(&tiny_spec(), 4, 1);
+    assert_eq!(view.states, expected.frames.iter().map(|frame| frame.state.clone()).collect::<Vec<_>>());
+    assert_eq!(view.notes[3], (Some(Actor::Expert), "carry".to_owned()));
+    assert_eq!((view.task, view.origin), (expected.task, Some(expected.origin)));
+    assert_eq!(view.key_frames.iter().map(|(frame, _)| *frame).collect::<Vec<_>>(), [0, 1, 3]);
+    assert_eq!(view.key_frames[2].1, expected.frames[3].rgb);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 60, failure_persistence: None, ..Default::default() })]
+
+    /// Whatever somebody wrote over a file, or cut from it: an error or a defect, never a panic.
+    #[test]
+    fn damage_never_panics(which in 0_usize..7, at in 0.0_f64..1.0, bytes in proptest::collection::vec(proptest::num::u8::ANY, 1..9), cut: bool) {
+        let (_root, dir) = dataset(&[3, 2], true);
+        let data = "data/chunk-000/file-000.parquet";
+        let names = [layout::INFO, layout::STATS, layout::TASKS, layout::EPISODES, data, SIDE_FILE, layout::ORIGINS];
+        let path = dir.join(names[which]);
+        let mut content = fs::read(&path).unwrap();
+        let place = (at * content.len() as f64) as usize;
+        if cut {
+            content.truncate(place);
+        } else {
+            let end = (place + bytes.len()).min(content.len());
+            content[place..end].copy_from_slice(&bytes[..end - place]);
+        }
+        fs::write(&path, content).unwrap();
+        let defects = check(&dir).unwrap();
+        let _ = (load_training_set(&[dir.clone()], 3, None), summary(&dir), origins(&dir), read_episode(&dir, 1, 2));
+        proptest::prop_assert!(!cut || !defects.is_empty());
+    }
+}

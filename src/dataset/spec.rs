@@ -3,6 +3,7 @@
 //! Feature order is column order: the three features of ours first, then LeRobot's five defaults.
 
 use super::DatasetError;
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 
@@ -22,6 +23,9 @@ const SIDES_PX: std::ops::RangeInclusive<usize> = 1..=4096;
 pub(super) const FILES_PER_CHUNK: usize = 1000;
 /// A new data file begins when this many megabytes are reached.
 pub(super) const DATA_FILE_MB: u64 = 100;
+
+/// A new video file begins when this many megabytes are reached.
+pub(super) const VIDEO_FILE_MB: u64 = 200;
 
 /// What every frame of a dataset looks like.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,7 +150,7 @@ impl Feature {
     }
 }
 
-/// The features, written in their own order; read in the order of their names.
+/// The features, written and read in their own order.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Features(pub Vec<(String, Feature)>);
 
@@ -168,7 +172,23 @@ impl Serialize for Features {
 
 impl<'de> Deserialize<'de> for Features {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self(BTreeMap::deserialize(deserializer)?.into_iter().collect()))
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Features;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("features by name")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Features, A::Error> {
+                let mut features = Features::default();
+                while let Some(entry) = map.next_entry()? {
+                    features.0.push(entry);
+                }
+                Ok(features)
+            }
+        }
+        deserializer.deserialize_map(InOrder)
     }
 }
 
@@ -208,7 +228,7 @@ impl Info {
             total_tasks: tasks,
             chunks_size: FILES_PER_CHUNK,
             data_files_size_in_mb: DATA_FILE_MB,
-            video_files_size_in_mb: 200,
+            video_files_size_in_mb: VIDEO_FILE_MB,
             fps: spec.fps,
             splits: BTreeMap::from([("train".into(), format!("0:{episodes}"))]),
             data_path: "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet".into(),

@@ -65,9 +65,7 @@ impl DatasetWriter {
 
     fn begin(building: Building, spec: DatasetSpec, made_from: Value) -> Result<Self, DatasetError> {
         building.clear()?;
-        for folder in ["meta/episodes/chunk-000", "data", layout::SIDE] {
-            building.folder(folder)?;
-        }
+        make_folders(&building)?;
         Ok(Self {
             files: FrameFiles::new(building.dir(), &spec),
             journal: Journal::begin(building.dir(), &made_from)?,
@@ -91,6 +89,7 @@ impl DatasetWriter {
     ) -> Result<Self, DatasetError> {
         building.keep = true;
         building.clear_after(closed.number)?;
+        make_folders(&building)?;
         let mut files = FrameFiles::new(building.dir(), &spec);
         files.go_on_after(closed.number);
         Ok(Self {
@@ -209,6 +208,10 @@ impl DatasetWriter {
         self.tasks.push(text.to_owned());
         Ok(self.tasks.len() - 1)
     }
+}
+
+fn make_folders(building: &Building) -> Result<(), DatasetError> {
+    ["meta/episodes/chunk-000", "data", layout::SIDE].into_iter().try_for_each(|folder| building.folder(folder))
 }
 
 /// Makes both episode tables from the journal; tells the statistics over all episodes.

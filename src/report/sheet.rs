@@ -145,6 +145,29 @@ impl Sheet<'_> {
         self.area.draw(&Circle::new(fine(at.0, at.1), radius, colour.filled())).map_err(drawing)
     }
 
+    /// A picture of `(width, height)` pixels of RGB bytes, stretched over a place of `extent`.
+    pub fn image(
+        &self,
+        at: (f32, f32),
+        extent: (f32, f32),
+        size: (usize, usize),
+        rgb: &[u8],
+    ) -> Result<(), ReportError> {
+        let (left, top) = fine(at.0, at.1);
+        let (right, bottom) = fine(at.0 + extent.0, at.1 + extent.1);
+        let (wide, high) = ((right - left).max(1) as usize, (bottom - top).max(1) as usize);
+        for y in 0..high {
+            for x in 0..wide {
+                let pixel = (y * size.1 / high * size.0 + x * size.0 / wide) * 3;
+                if let Some(&[r, g, b]) = rgb.get(pixel..pixel + 3) {
+                    let place = (left + x as i32, top + y as i32);
+                    self.area.draw_pixel(place, &RGBColor(r, g, b)).map_err(drawing)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// One line of text; `at` is its end and the middle of its capitals.
     pub fn text(&self, at: (f32, f32), align: Align, look: Type, text: &str) -> Result<(), ReportError> {
         let width = self.text_width(look, text)?;
