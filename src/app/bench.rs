@@ -215,8 +215,12 @@ fn encode_figures(figures: &mut Vec<Figure>) -> anyhow::Result<()> {
             }
             Ok((rounds * frames.len()) as f64 / started.elapsed().as_secs_f64())
         })?;
-        figures.push(Figure { name, value, unit: "frames/s" });
-        figures.push(Figure { name: size_name, value: png.len() as f64 / frames.len() as f64 / 1e3, unit: "kB" });
+        figures.push(Figure { name: name.into(), value, unit: "frames/s" });
+        figures.push(Figure {
+            name: size_name.into(),
+            value: png.len() as f64 / frames.len() as f64 / 1e3,
+            unit: "kB",
+        });
     }
     Ok(())
 }
