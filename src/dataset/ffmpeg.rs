@@ -72,9 +72,12 @@ pub fn ffmpeg_is_there() -> bool {
 }
 
 fn start(mut command: Command, file: &Path) -> Result<(Child, JoinHandle<String>), DatasetError> {
-    let mut child = command.stderr(Stdio::piped()).spawn().map_err(|error| match error.kind() {
-        ErrorKind::NotFound => DatasetError::NoFfmpeg(file.to_path_buf()),
-        _ => DatasetError::io("start ffmpeg for", file, 0, error),
+    let mut child = command.stderr(Stdio::piped()).spawn().map_err(|error| {
+        if error.kind() == ErrorKind::NotFound {
+            DatasetError::NoFfmpeg(file.to_path_buf())
+        } else {
+            DatasetError::io("start ffmpeg for", file, 0, error)
+        }
     })?;
     let stderr = child.stderr.take();
     // Read on the side, so that a long complaint never blocks ffmpeg.

@@ -15,7 +15,7 @@ fn close(found: &[f32], expected: [f32; 4]) -> bool {
 fn its_images_and_numbers_are_read_equal() {
     let dir = fixture("lerobot_image");
     assert_eq!(check(&dir).unwrap(), vec![]);
-    let set = load_training_set(&[dir.clone()], 20, None).unwrap();
+    let set = load_training_set(std::slice::from_ref(&dir), 20, None).unwrap();
     assert_eq!((set.len(), set.width, set.height, set.state_dim), (54, 96, 72, 4));
     // Every byte of every image, as Pillow decodes them, in one weighted sum.
     let weighted =
@@ -36,7 +36,7 @@ fn its_video_is_read_frame_by_frame() {
     }
     let dir = fixture("lerobot_video");
     assert_eq!(check(&dir).unwrap(), vec![]);
-    let set = load_training_set(&[dir.clone()], 20, None).unwrap();
+    let set = load_training_set(std::slice::from_ref(&dir), 20, None).unwrap();
     let images = load_training_set(&[fixture("lerobot_image")], 20, None).unwrap();
     assert_eq!((set.len(), set.states), (54, images.states.clone()));
     for sample in 0..54 {
@@ -65,8 +65,10 @@ fn an_export_to_video_is_a_dataset_that_is_found_again() {
     let summary = export(Codec::H264).unwrap();
     assert_eq!((summary.episodes, summary.frames), (2, 54));
     assert_eq!(check(&to).unwrap(), vec![]);
-    let (video, images) =
-        (load_training_set(&[to.clone()], 4, None), load_training_set(&[fixture("lerobot_image")], 4, None));
+    let (video, images) = (
+        load_training_set(std::slice::from_ref(&to), 4, None),
+        load_training_set(&[fixture("lerobot_image")], 4, None),
+    );
     let (video, images) = (video.unwrap(), images.unwrap());
     assert_eq!(video.chunks, images.chunks);
     let off = video.images.iter().zip(&images.images).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>();

@@ -352,7 +352,7 @@ proptest::proptest! {
         }
         fs::write(&path, content).unwrap();
         let defects = check(&dir).unwrap();
-        let _ = (load_training_set(&[dir.clone()], 3, None), summary(&dir), origins(&dir), read_episode(&dir, 1, 2));
+        let _ = (load_training_set(std::slice::from_ref(&dir), 3, None), summary(&dir), origins(&dir), read_episode(&dir, 1, 2));
         proptest::prop_assert!(!cut || !defects.is_empty());
     }
 }

@@ -320,7 +320,11 @@ mod tests {
     #[test]
     fn bytes_come_out_in_the_order_of_rows_and_channels() {
         let mut canvas = Canvas::new(5, 1, 1);
-        canvas.row_mut(0).iter_mut().zip(0..).for_each(|(p, i)| *p = 3 * i | (3 * i + 1) << 8 | (3 * i + 2) << 16);
+        canvas
+            .row_mut(0)
+            .iter_mut()
+            .zip(0..)
+            .for_each(|(p, i)| *p = (3 * i) | ((3 * i + 1) << 8) | ((3 * i + 2) << 16));
         let mut rgb = [0; 15];
         canvas.write_rgb(&mut rgb);
         assert_eq!(rgb.to_vec(), (0..15).collect::<Vec<u8>>());

@@ -16,6 +16,9 @@ const NAME: Type = Type { size_px: 20.0, bold: false, colour: INK };
 /// Lanes drawn at most; the rest is named.
 const MAX_LANES: usize = 24;
 
+/// A group of lanes: its name, the numbers' names, one row of numbers per frame.
+pub type LaneGroup<'a> = (&'a str, &'a [String], &'a [Vec<f32>]);
+
 /// What is drawn.
 #[derive(Debug, Clone)]
 pub struct EpisodeSheet<'a> {
@@ -29,8 +32,8 @@ pub struct EpisodeSheet<'a> {
     pub size: (usize, usize),
     /// Frame numbers and RGB bytes.
     pub key_frames: Vec<(usize, &'a [u8])>,
-    /// Groups of lanes: the group's name, the numbers' names, one row of numbers per frame.
-    pub groups: Vec<(&'a str, &'a [String], &'a [Vec<f32>])>,
+    /// Groups of lanes.
+    pub groups: Vec<LaneGroup<'a>>,
     /// The phase of each frame; may be empty.
     pub phases: Vec<&'a str>,
     /// Who acted in each frame; may be empty.

@@ -138,7 +138,7 @@ fn read_all(pieces: &[Piece<'_>], info: &Info, bounds: &[Bounds]) -> Vec<Read> {
         }
     });
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_by(|(a, _), (b, _)| a.cmp(b));
+    done.sort_by_key(|(at, _)| *at);
     done.into_iter().map(|(_, read)| read).collect()
 }
 
