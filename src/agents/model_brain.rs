@@ -3,7 +3,7 @@
 
 use super::brain::{Brain, BrainError, Exchange, Step, ToolCall, TurnInput};
 use crate::base::{Clock, Timestamp};
-use crate::ledger::{Admission, Ledger};
+use crate::ledger::{Admission, Call, Ledger};
 use crate::llm::{LlmError, Message, Model, Request, Response, Stop, ToolCall as ModelCall};
 use crate::store::{MailKind, MessageRow};
 use async_trait::async_trait;
@@ -82,7 +82,7 @@ impl ModelBrain {
         let estimate = bytes / BYTES_PER_TOKEN + 1;
         let admission = self
             .ledger
-            .reserve(&turn.agent, Some(turn.turn), self.model.model(), estimate, self.max_output_tokens)
+            .reserve(&Call::of_turn(&turn.agent, Some(turn.turn), self.model.model(), estimate, self.max_output_tokens))
             .await
             .map_err(|error| self.no_answer(error.to_string()))?;
         let reservation = match admission {

@@ -61,6 +61,10 @@ pub fn run(config: &Config, source: &str, args: &BenchArgs) -> anyhow::Result<En
     if args.what == BenchPart::Policy {
         bench_policy::figures(&args.python, &scratch.path, &mut figures)?;
     }
+    if all || args.what == BenchPart::Ledger {
+        let measured = super::block_on(super::ledger_bench::measure(&scratch.path))?;
+        figures.extend(measured.into_iter().map(|(name, value, unit)| Figure { name: name.into(), value, unit }));
+    }
     if args.what == BenchPart::Loop {
         loop_figures(config, source, &scratch.path, &mut figures)?;
     }

@@ -52,8 +52,8 @@ pub enum Command {
     Report(ReportArgs),
     /// Show the tree of what made a checkpoint, dataset, evaluation or clip
     Lineage(LineageArgs),
-    /// Show what the agents spent
-    Cost(CostArgs),
+    /// Show what was spent; price, audit and compare it
+    Cost(super::cost::CostArgs),
     /// Show each agent's age of progress and the last checks
     Watchdog(WatchdogArgs),
     /// Measure in less than a minute what this machine does with a preset; plans get their times from it
@@ -283,13 +283,6 @@ pub struct ReportArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct CostArgs {
-    /// Hours to look back
-    #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u32).range(1..=87_600))]
-    pub hours: u32,
-}
-
-#[derive(Debug, Args)]
 pub struct WatchdogArgs {
     /// Run every check once, cure what needs it, and exit with 5 when something was wrong
     #[arg(long)]
@@ -346,6 +339,8 @@ pub enum BenchPart {
     Train,
     /// Training and inference of each policy preset, beside PyTorch where it is installed
     Policy,
+    /// Reserving and settling with 16 callers at once
+    Ledger,
     /// One whole quick loop in a folder of its own: minutes, first number, memory
     Loop,
 }

@@ -1,8 +1,8 @@
 //! `report`, `cost`, `watchdog` and the status line: reads rows beside a running team and shows them.
 
-use super::cli::{CostArgs, ReportArgs, WatchdogArgs, say};
+use super::cli::{ReportArgs, WatchdogArgs, say};
 use super::{Ending, data_dir};
-use crate::base::{Clock, MissionId, NanoUsd, Proportion, SystemClock, Timestamp};
+use crate::base::{Clock, MissionId, Proportion, SystemClock, Timestamp};
 use crate::config::Config;
 use crate::cycle::summary::{LoopSummary, MissionSummary, duration, mission_summary};
 use crate::cycle::throughput::outcomes;
@@ -15,7 +15,6 @@ use crate::watchdog;
 use anyhow::Context;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 pub async fn report(data: &Path, args: &ReportArgs) -> anyhow::Result<Ending> {
     let store = data_dir::open_store(data).await?;
@@ -91,7 +90,7 @@ fn line_of(row: &LoopSummary) -> LoopLine {
         success_per_scene: row.scenes.unwrap_or_default(),
         success_per_brick: row.bricks.unwrap_or_default(),
         failures: counts(&row.failures),
-        spent: row.spent,
+        spent: row.spent.saturating_add(row.machine),
         promoted: row.promoted.unwrap_or(false),
     }
 }
@@ -203,6 +202,7 @@ fn run_report(summary: &MissionSummary, now: Timestamp) -> RunReport {
             .unwrap_or_default(),
         times: Vec::new(),
         spent: summary.spent,
+        machine: summary.machine,
         artefacts,
         versions,
     }
@@ -234,34 +234,6 @@ pub async fn status_text(store: &Store, now: Timestamp) -> anyhow::Result<String
         lines.push(format!("  loop {} of {}: {}{eta}; {success}", row.number, mission.planned_loops, row.doing));
     }
     Ok(lines.join("\n"))
-}
-
-pub async fn cost(data: &Path, args: &CostArgs) -> anyhow::Result<Ending> {
-    let store = data_dir::open_store(data).await?;
-    let now = SystemClock.now();
-    let since = now - Duration::from_secs(u64::from(args.hours) * 3600);
-    let rows = store.spend_by_agent(since).await?;
-    if rows.is_empty() {
-        say(&format!("No brain has thought in the last {} h: nothing booked.", args.hours));
-    } else {
-        say(&format!("{:<16} {:>6} {:>12} {:>12} {:>12}", "agent", "turns", "input", "output", "dollars"));
-        let mut total = NanoUsd::ZERO;
-        for row in rows {
-            total = total.saturating_add(row.spent);
-            say(&format!(
-                "{:<16} {:>6} {:>12} {:>12} {:>12}",
-                row.agent,
-                row.calls,
-                row.input,
-                row.output,
-                row.spent.to_string()
-            ));
-        }
-        say(&format!("{:<16} {:>6} {:>12} {:>12} {:>12}", "all", "", "", "", total.to_string()));
-        say(&format!("last {} h; tokens and dollars as booked by the ledger; playbook turns cost nothing", args.hours));
-    }
-    store.close().await;
-    Ok(Ending::Done)
 }
 
 pub async fn watchdog(data: &Path, config: &Config, args: &WatchdogArgs) -> anyhow::Result<Ending> {

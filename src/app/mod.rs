@@ -3,13 +3,16 @@
 mod bench;
 mod bench_policy;
 mod cli;
+mod cost;
 mod data_dir;
 mod dataset;
 mod diagnose;
 mod doctor;
 mod inspect;
+mod ledger_bench;
 mod live_log;
 mod preview;
+mod price_books;
 mod probe;
 mod rollouts;
 mod standalone;
@@ -104,7 +107,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Ending> {
         Command::Diagnose(args) => diagnose::run(&config, &args),
         Command::Report(args) => block_on(inspect::report(&cli.data, &args)),
         Command::Lineage(args) => block_on(probe::lineage(&cli.data, &args)),
-        Command::Cost(args) => block_on(inspect::cost(&cli.data, &args)),
+        Command::Cost(args) => block_on(cost::run(&cli.data, &args)),
         Command::Watchdog(args) => block_on(inspect::watchdog(&cli.data, &config, &args)),
         Command::Probe(args) => block_on(probe::run(&cli.data, &config, &args)),
         Command::Doctor => block_on(doctor::run(&cli.data, &config, &source, &secrets)),

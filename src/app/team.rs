@@ -7,7 +7,7 @@ use crate::commands::{Commands, MissionDefaults, Rights};
 use crate::config::{Config, Secrets};
 use crate::console::Console;
 use crate::discord::Discord;
-use crate::ledger::{Ledger, PriceBook};
+use crate::ledger::Ledger;
 use crate::tools::ToolDeps;
 use crate::watchdog::Watchdog;
 use std::collections::BTreeMap;
@@ -35,7 +35,9 @@ impl Team {
         stop: &CancellationToken,
         tasks: &mut JoinSet<()>,
     ) -> anyhow::Result<Team> {
-        let ledger = Ledger::new(dir.store.clone(), PriceBook::embedded()?, config.budgets, Arc::clone(&clock));
+        let prices = super::price_books::current(&dir.path, &dir.store, clock.now()).await?;
+        dir.store.set_machine_rates(&config.machine.to_json(), clock.now()).await?;
+        let ledger = Ledger::new(dir.store.clone(), prices, config.budgets.clone(), Arc::clone(&clock));
         let recovered = ledger.recover().await?;
         if recovered > 0 {
             tracing::warn!(recovered, "calls that a crash cut off were booked at what they could have cost at most");
@@ -49,8 +51,11 @@ impl Team {
             dir.artifacts.clone(),
             config.presets.clone(),
             mission_defaults(config),
+            config.budgets.clone(),
             Arc::clone(&clock),
         );
+        let (cost_posts, posts_stop) = (commands.clone(), stop.clone());
+        tasks.spawn(async move { cost_posts.post_costs(posts_stop).await });
         let discord = Discord::new(
             config.discord.clone(),
             dir.store.clone(),

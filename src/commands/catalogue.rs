@@ -1,7 +1,7 @@
 //! Every command with its usage and help, as data: the help text, the page's suggestions and the registration with
 //! chat services are all made from this one list.
 
-use super::parse::{LoopRequest, ParseError, Request};
+use super::parse::{BudgetRequest, LoopRequest, ParseError, Request};
 use super::{CommandError, Reply, Rights, words};
 use serde::Serialize;
 
@@ -43,8 +43,24 @@ const PLAN: CommandInfo =
 const APPROVE: CommandInfo = info("approve", "/approve", "let the plan that waits run", Rights::Operate);
 const VETO: CommandInfo =
     info("veto", "/veto [reason]", "send the plan that waits back to whoever made it", Rights::Operate);
-const COST: CommandInfo =
-    info("cost", "/cost", "what the team's thinking has cost, by agent and by loop", Rights::Read);
+const COST: CommandInfo = info(
+    "cost",
+    "/cost [agent|model|loop|day|stage]",
+    "what was spent, its rate and forecast, with a chart",
+    Rights::Read,
+);
+const BUDGET_SHOW: CommandInfo =
+    info("budget show", "/budget show", "the budgets, what of them is spent, and who is on hold", Rights::Read);
+const BUDGET_SET: CommandInfo = info(
+    "budget set",
+    "/budget set <key> <dollars>",
+    "another amount in place of the configured one; who was refused asks again",
+    Rights::Operate,
+);
+const BUDGET_RESET: CommandInfo =
+    info("budget reset", "/budget reset <key>", "the configured amount again", Rights::Operate);
+const BUDGET_RELEASE: CommandInfo =
+    info("budget release", "/budget release <agent>", "let an agent that was refused ask again", Rights::Operate);
 const ASK: CommandInfo =
     info("ask", "/ask <agent> <question>", "ask an agent; it answers in the channel", Rights::Operate);
 const REPORT: CommandInfo =
@@ -70,7 +86,7 @@ const LINEAGE: CommandInfo = info(
 const WHY: CommandInfo = info("why", "/why", "why nothing moves, or why it moves slowly", Rights::Read);
 const HELP: CommandInfo = info("help", "/help [command]", "this list, or one command", Rights::Read);
 
-const ALL: [CommandInfo; 18] = [
+const ALL: [CommandInfo; 22] = [
     STATUS,
     AGENTS,
     START,
@@ -82,6 +98,10 @@ const ALL: [CommandInfo; 18] = [
     APPROVE,
     VETO,
     COST,
+    BUDGET_SHOW,
+    BUDGET_SET,
+    BUDGET_RESET,
+    BUDGET_RELEASE,
     ASK,
     REPORT,
     WATCH,
@@ -110,7 +130,11 @@ pub(super) fn entry_of(request: &Request) -> &'static CommandInfo {
         Request::Approve => &APPROVE,
         Request::Veto { .. } => &VETO,
         Request::Lineage { .. } => &LINEAGE,
-        Request::Cost => &COST,
+        Request::Cost { .. } => &COST,
+        Request::Budget(BudgetRequest::Show) => &BUDGET_SHOW,
+        Request::Budget(BudgetRequest::Set { .. }) => &BUDGET_SET,
+        Request::Budget(BudgetRequest::Reset { .. }) => &BUDGET_RESET,
+        Request::Budget(BudgetRequest::Release { .. }) => &BUDGET_RELEASE,
         Request::Ask { .. } => &ASK,
         Request::Report { .. } => &REPORT,
         Request::RolloutWatch { .. } => &WATCH,
@@ -167,6 +191,9 @@ mod tests {
             let line = match entry.name {
                 "ask" => "/ask training how far?".to_owned(),
                 "lineage" => "/lineage champion".to_owned(),
+                "budget set" => "/budget set per_loop_usd 3".to_owned(),
+                "budget reset" => "/budget reset per_loop_usd".to_owned(),
+                "budget release" => "/budget release training".to_owned(),
                 name => format!("/{name}"),
             };
             let request = parse(&line).unwrap();
@@ -177,7 +204,21 @@ mod tests {
     #[test]
     fn what_changes_or_spends_is_for_operators() {
         let operators: Vec<_> = ALL.iter().filter(|e| e.rights == Rights::Operate).map(|e| e.name).collect();
-        assert_eq!(operators, ["loop start", "loop pause", "loop resume", "loop stop", "approve", "veto", "ask"]);
+        assert_eq!(
+            operators,
+            [
+                "loop start",
+                "loop pause",
+                "loop resume",
+                "loop stop",
+                "approve",
+                "veto",
+                "budget set",
+                "budget reset",
+                "budget release",
+                "ask"
+            ]
+        );
     }
 
     #[test]

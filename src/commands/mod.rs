@@ -7,6 +7,7 @@ mod agents;
 mod approvals;
 mod ask;
 mod catalogue;
+mod costs;
 mod explain;
 mod lineage;
 mod missions;
@@ -19,14 +20,16 @@ mod rollouts;
 mod words;
 
 pub use catalogue::{CommandInfo, catalogue};
+pub use costs::{CostOverview, Span};
 pub use missions::MissionDefaults;
-pub use parse::{LoopRequest, MAX_LINE, ParseError, Request, parse};
+pub use parse::{BudgetRequest, LoopRequest, MAX_LINE, ParseError, Request, parse};
 pub use rights::{Asker, Operators, Rights};
 
 use crate::artifacts::{ArtifactError, Artifacts};
 use crate::base::{Clock, Timestamp};
 use crate::cycle::control::ControlError;
 use crate::cycle::preset::LoopPreset;
+use crate::ledger::Budgets;
 use crate::report::ReportError;
 use crate::rollout::RolloutError;
 use crate::store::{Attachment, Store, StoreError};
@@ -107,20 +110,23 @@ pub struct Commands {
     artifacts: Artifacts,
     presets: Arc<BTreeMap<String, LoopPreset>>,
     defaults: Arc<MissionDefaults>,
+    budgets: Arc<Budgets>,
     clock: Arc<dyn Clock>,
 }
 
 impl Commands {
     /// Commands over `store`; missions that people start take their sizes from `presets` and what they leave out from
-    /// `defaults`.
+    /// `defaults`; `budgets` are the configured ones.
     pub fn new(
         store: Store,
         artifacts: Artifacts,
         presets: BTreeMap<String, LoopPreset>,
         defaults: MissionDefaults,
+        budgets: Budgets,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { store, artifacts, presets: Arc::new(presets), defaults: Arc::new(defaults), clock }
+        let (presets, defaults, budgets) = (Arc::new(presets), Arc::new(defaults), Arc::new(budgets));
+        Self { store, artifacts, presets, defaults, budgets, clock }
     }
 
     /// Carries out `line` for `asker`. There is always a reply: a refusal says what to do instead.
@@ -150,7 +156,8 @@ impl Commands {
             Request::Approve => self.approve(asker).await,
             Request::Veto { reason } => self.veto(asker, reason.as_deref()).await,
             Request::Lineage { artefact } => self.lineage(&artefact).await,
-            Request::Cost => self.cost().await,
+            Request::Cost { by } => self.cost(by).await,
+            Request::Budget(request) => self.budget(asker, request).await,
             Request::Ask { agent, question } => self.ask(asker, agent.as_deref(), &question).await,
             Request::Report { number } => self.report(number).await,
             Request::RolloutWatch { scene } => self.watch(scene).await,

@@ -2,7 +2,8 @@
 
 use super::catalogue;
 use super::words;
-use crate::base::Seed;
+use crate::base::{NanoUsd, Seed};
+use crate::ledger::{Axis, BudgetKey};
 use thiserror::Error;
 
 /// Longest line that is read, in characters.
@@ -30,7 +31,12 @@ pub enum Request {
         artefact: String,
     },
     /// What was spent.
-    Cost,
+    Cost {
+        /// What the table has a row for; agents without.
+        by: Option<Axis>,
+    },
+    /// Something about the budgets.
+    Budget(BudgetRequest),
     /// A question to an agent.
     Ask {
         /// Whom; the Watcher when nobody is named.
@@ -86,6 +92,30 @@ pub enum LoopRequest {
     Plan,
 }
 
+/// What a person asks about the budgets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BudgetRequest {
+    /// All of them, with what is spent, and who is on hold.
+    Show,
+    /// Another amount in place of the configured one.
+    Set {
+        /// Which budget.
+        key: BudgetKey,
+        /// How much.
+        amount: NanoUsd,
+    },
+    /// The configured amount again.
+    Reset {
+        /// Which budget.
+        key: BudgetKey,
+    },
+    /// An agent that was refused may ask again.
+    Release {
+        /// Which agent.
+        agent: String,
+    },
+}
+
 /// Why a line was not understood.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ParseError {
@@ -139,7 +169,8 @@ pub fn parse(line: &str) -> Result<Request, ParseError> {
     match word.to_lowercase().as_str() {
         "status" => without_arguments("status", rest, Request::Status),
         "agents" => without_arguments("agents", rest, Request::Agents),
-        "cost" => without_arguments("cost", rest, Request::Cost),
+        "cost" => cost(rest),
+        "budget" => budget(rest).map(Request::Budget),
         "why" => without_arguments("why", rest, Request::Why),
         "help" => Ok(Request::Help { about: (!rest.is_empty()).then(|| rest.to_lowercase()) }),
         "loop" => loop_request(rest).map(Request::Loop),
@@ -182,6 +213,44 @@ fn ask(rest: &str) -> Result<Request, ParseError> {
         return Err(argument("ask", &format!("the question to {} is missing", words::plain(agent))));
     }
     Ok(Request::Ask { agent: Some(agent.to_lowercase()), question: question.to_owned() })
+}
+
+fn cost(rest: &str) -> Result<Request, ParseError> {
+    if rest.is_empty() {
+        return Ok(Request::Cost { by: None });
+    }
+    let by = rest.to_lowercase().parse().map_err(|_| superfluous("cost", rest))?;
+    Ok(Request::Cost { by: Some(by) })
+}
+
+fn budget(rest: &str) -> Result<BudgetRequest, ParseError> {
+    let (word, rest) = split_word(rest);
+    let (first, second) = split_word(rest);
+    let key = |name| first.parse::<BudgetKey>().map_err(|error| argument(name, &words::plain(&error)));
+    match word.to_lowercase().as_str() {
+        "" | "show" if rest.is_empty() => Ok(BudgetRequest::Show),
+        "" | "show" => Err(superfluous("budget show", rest)),
+        "set" => {
+            let amount = second.trim_start_matches('$').replace(',', "").parse::<f64>();
+            match amount {
+                Ok(usd) if (0.0..=1e6).contains(&usd) => {
+                    Ok(BudgetRequest::Set { key: key("budget set")?, amount: NanoUsd::from_usd(usd) })
+                }
+                Ok(_) | Err(_) => Err(argument(
+                    "budget set",
+                    &format!("\"{}\" is no amount between 0 and 1,000,000 US dollars", words::plain(second)),
+                )),
+            }
+        }
+        "reset" if second.is_empty() => Ok(BudgetRequest::Reset { key: key("budget reset")? }),
+        "reset" => Err(superfluous("budget reset", second)),
+        "release" if first.is_empty() => Err(argument("budget release", "which agent?")),
+        "release" if second.is_empty() => {
+            Ok(BudgetRequest::Release { agent: first.trim_start_matches('@').to_lowercase() })
+        }
+        "release" => Err(superfluous("budget release", second)),
+        _ => Err(ParseError::unknown(&format!("budget {word}"))),
+    }
 }
 
 fn report(rest: &str) -> Result<Request, ParseError> {
@@ -325,6 +394,18 @@ mod tests {
         assert!(refusal("/rollout compare 2").contains("expected `/rollout compare"));
         assert!(refusal("/rollout compare 2 2").contains("name two"));
         assert!(refusal("/rollout wach").contains("`/rollout watch"));
+    }
+
+    #[test]
+    fn costs_and_budgets_are_read() {
+        assert_eq!(parse("/cost model"), Ok(Request::Cost { by: Some(Axis::Model) }));
+        assert!(refusal("/cost week").contains("\"week\" is not understood"));
+        let set = BudgetRequest::Set { key: BudgetKey::PerLoop, amount: NanoUsd::from_usd(12.5) };
+        assert_eq!(parse("/budget set per_loop_usd $12.50"), Ok(Request::Budget(set)));
+        assert!(refusal("/budget set per_loop_usd -1").contains("is no amount"));
+        assert!(refusal("/budget set per_week 1").contains("there are per_watchdog_call_usd"));
+        assert_eq!(parse("/budget"), Ok(Request::Budget(BudgetRequest::Show)));
+        assert!(refusal("/budget release").contains("which agent?"));
     }
 
     #[test]

@@ -30,7 +30,7 @@ async fn bench() -> Bench {
     };
     let presets = BTreeMap::from([("quick".to_owned(), LoopPreset::default())]);
     let clock = Arc::new(FakeClock::at(Timestamp::UNIX_EPOCH));
-    let commands = Commands::new(store.clone(), artifacts, presets, defaults, clock);
+    let commands = Commands::new(store.clone(), artifacts, presets, defaults, crate::ledger::Budgets::default(), clock);
     Bench { commands, store, _folder: folder }
 }
 
@@ -272,4 +272,17 @@ async fn lineage_says_what_names_there_are() {
     assert!(bench.operate("/lineage champion").await.starts_with("Nothing here is called \"champion\""));
     assert!(bench.operate("/lineage ab").await.contains("at least 4 characters"));
     assert!(bench.operate("/lineage").await.starts_with("Of which artefact?"));
+}
+
+#[tokio::test]
+async fn budgets_are_set_by_operators_and_say_by_whom() {
+    let bench = bench().await;
+    let refused = bench.ask(Rights::Read, "/budget set per_loop_usd 3").await;
+    assert!(refused.text.contains("is for operators"), "{}", refused.text);
+    assert!(bench.operate("/budget set per_loop_usd 3").await.contains("`per_loop_usd` is $3.00 now, set by kim"));
+    let shown = bench.ask(Rights::Read, "/budget").await.text;
+    assert!(shown.contains("| `per_loop_usd` | $3.00 | – | kim, 1970-01-01T00:00:00Z |"), "{shown}");
+    assert!(shown.contains("| `total_per_day_usd` | $20.00 | $0.00 | agents.toml |"), "{shown}");
+    assert!(bench.operate("/budget reset per_loop").await.contains("$10.00 again"));
+    assert!(bench.operate("/budget release training").await.contains("Training is not on hold"));
 }

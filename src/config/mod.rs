@@ -10,7 +10,7 @@ use crate::agents::{AgentConfig, Providers, check_roster};
 use crate::base::Stage;
 use crate::cycle::preset::LoopPreset;
 use crate::cycle::terms::{Terms, Unanswered};
-use crate::ledger::Budgets;
+use crate::ledger::{Budgets, Machine};
 use crate::tools::Registry;
 use crate::{discord, watchdog};
 use secrecy::SecretString;
@@ -55,6 +55,9 @@ pub struct Config {
     /// Spending limits.
     #[serde(default)]
     pub budgets: Budgets,
+    /// What the machines cost.
+    #[serde(default)]
+    pub machine: Machine,
     /// The watchdog.
     #[serde(default)]
     pub watchdog: watchdog::Config,

@@ -78,7 +78,7 @@ struct LoopView {
 
 impl From<MissionSummary> for StatusView {
     fn from(summary: MissionSummary) -> Self {
-        let MissionSummary { mission, loops, spent, champion: _ } = summary;
+        let MissionSummary { mission, loops, spent, champion: _, machine: _ } = summary;
         let skipped = loops.len().saturating_sub(MOST_LOOPS);
         Self {
             mission: Some(MissionView {

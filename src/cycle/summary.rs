@@ -4,6 +4,7 @@ use super::machine::{LoopEvent, LoopState, replay};
 use crate::base::{
     JobId, JobKind, JobState, LoopEnding, LoopId, MissionId, NanoUsd, Progress, Proportion, Stage, Timestamp,
 };
+use crate::ledger::MachineRates;
 use crate::store::{CheckpointRow, EvaluationKind, EvaluationRow, JobRow, LoopRow, MissionRow, Store, StoreError};
 
 /// A mission with its loops.
@@ -15,8 +16,10 @@ pub struct MissionSummary {
     pub loops: Vec<LoopSummary>,
     /// The champion, when there is one.
     pub champion: Option<CheckpointRow>,
-    /// Dollars booked since the mission began.
+    /// Dollars booked for model calls since the mission began.
     pub spent: NanoUsd,
+    /// What the machines cost since the mission began.
+    pub machine: NanoUsd,
 }
 
 /// One loop in figures.
@@ -60,8 +63,10 @@ pub struct LoopSummary {
     pub promoted: Option<bool>,
     /// The gate's reason.
     pub gate_reason: String,
-    /// Dollars booked while the loop was open.
+    /// Dollars booked for model calls in the loop.
     pub spent: NanoUsd,
+    /// What the machines cost while the loop was open.
+    pub machine: NanoUsd,
     /// Where the dataset lies.
     pub dataset: Option<String>,
     /// Where the checkpoint lies.
@@ -82,14 +87,16 @@ pub async fn mission_summary(
     now: Timestamp,
 ) -> Result<Option<MissionSummary>, StoreError> {
     let Some(mission) = store.mission(mission).await? else { return Ok(None) };
+    let rates = MachineRates::from_rows(store.machine_rates().await?);
+    let stored = if rates.are_set() { store.artifact_bytes().await? } else { 0 };
     let mut loops = Vec::new();
-    let mut spent = NanoUsd::ZERO;
     for row in store.loops_of(mission.id).await? {
-        let summary = loop_summary(store, &row, now).await?;
-        spent = spent.saturating_add(summary.spent);
-        loops.push(summary);
+        let machine = rates.cost(row.opened_at, row.closed_at.unwrap_or(now), stored);
+        loops.push(LoopSummary { machine, ..loop_summary(store, &row, now).await? });
     }
-    Ok(Some(MissionSummary { mission, loops, champion: store.champion().await?, spent }))
+    let spent = store.spent_in("mission", &mission.id.to_string()).await?;
+    let machine = rates.cost(mission.created_at, mission.ended_at.unwrap_or(now), stored);
+    Ok(Some(MissionSummary { mission, loops, champion: store.champion().await?, spent, machine }))
 }
 
 async fn loop_summary(store: &Store, row: &LoopRow, now: Timestamp) -> Result<LoopSummary, StoreError> {
@@ -127,6 +134,7 @@ async fn loop_summary(store: &Store, row: &LoopRow, now: Timestamp) -> Result<Lo
         promoted: feedback.and_then(|value| value["promoted"].as_bool()),
         gate_reason: feedback.and_then(|value| value["reason"].as_str()).unwrap_or_default().to_owned(),
         spent: store.spend_of_loop(row.id).await?,
+        machine: NanoUsd::ZERO,
         dataset: dataset.map(|(_, path)| path),
         checkpoint: checkpoint.map(|c| c.path),
         train_job: jobs.iter().find(|job| job.kind == JobKind::Train).map(|job| job.id),

@@ -152,6 +152,7 @@ fn slash_commands() -> Vec<poise::Command<Intake, DiscordError>> {
         approve(),
         veto(),
         cost(),
+        budget(),
         ask(),
         report(),
         rollout(),
@@ -279,8 +280,58 @@ async fn lineage(
 
 /// What was spent.
 #[poise::command(slash_command, guild_only)]
-async fn cost(ctx: Context<'_>) -> Result<(), DiscordError> {
-    carry_out(ctx, "/cost".to_owned(), false).await
+async fn cost(
+    ctx: Context<'_>,
+    #[description = "A row for each agent, model, loop, day or stage"] by: Option<String>,
+) -> Result<(), DiscordError> {
+    carry_out(ctx, format!("/cost {}", by.unwrap_or_default()).trim_end().to_owned(), false).await
+}
+
+/// The budgets: show, set, reset, release.
+#[poise::command(
+    slash_command,
+    guild_only,
+    subcommands("budget_show", "budget_set", "budget_reset", "budget_release"),
+    subcommand_required
+)]
+async fn budget(_ctx: Context<'_>) -> Result<(), DiscordError> {
+    Ok(())
+}
+
+/// Show the budgets.
+#[poise::command(slash_command, guild_only, rename = "show")]
+async fn budget_show(ctx: Context<'_>) -> Result<(), DiscordError> {
+    carry_out(ctx, "/budget show".to_owned(), false).await
+}
+
+/// Set a budget.
+#[poise::command(slash_command, guild_only, rename = "set")]
+async fn budget_set(
+    ctx: Context<'_>,
+    #[description = "Its key under [budgets] in agents.toml"] key: String,
+    #[description = "US dollars"] dollars: f64,
+) -> Result<(), DiscordError> {
+    carry_out(ctx, format!("/budget set {key} {dollars}"), false).await
+}
+
+/// Give a budget back to the configuration.
+#[poise::command(slash_command, guild_only, rename = "reset")]
+async fn budget_reset(
+    ctx: Context<'_>,
+    #[description = "Its key under [budgets] in agents.toml"] key: String,
+) -> Result<(), DiscordError> {
+    carry_out(ctx, format!("/budget reset {key}"), false).await
+}
+
+/// Let an agent ask again.
+#[poise::command(slash_command, guild_only, rename = "release")]
+async fn budget_release(
+    ctx: Context<'_>,
+    #[description = "Which agent"]
+    #[autocomplete = "agent_names"]
+    agent: String,
+) -> Result<(), DiscordError> {
+    carry_out(ctx, format!("/budget release {agent}"), false).await
 }
 
 /// Ask an agent.

@@ -8,6 +8,7 @@
 //! handed back to the caller, who books it.
 
 mod anthropic;
+mod billed;
 mod dialogue;
 mod error;
 mod openai_chat;
@@ -19,6 +20,7 @@ mod twin;
 mod usage;
 
 pub use anthropic::Anthropic;
+pub use billed::{Api, Billed};
 pub use dialogue::{Message, Request, Response, Stop, ToolCall, ToolSpec};
 pub use error::LlmError;
 pub use openai_chat::OpenAiChat;

@@ -4,6 +4,7 @@
 //! itself: a word that a closed enum does not know must not lose an answer that is paid for. The HTTP client is not
 //! async-openai's either, which retries by itself and drops `Retry-After`.
 
+use super::billed::usage_with_tier;
 use super::dialogue::arguments_from;
 use super::transport::Transport;
 use super::{Connection, LlmError, Message, Model, Request, Response, Stop, ToolCall, ToolSpec, Usage};
@@ -150,7 +151,7 @@ fn answer(json: &Value) -> Result<Response, LlmError> {
         text: message["content"].as_str().or(refusal).unwrap_or_default().to_owned(),
         calls,
         usage: usage.unwrap_or_default(),
-        raw_usage: if usage.is_some() { json["usage"].clone() } else { Value::Null },
+        raw_usage: if usage.is_some() { usage_with_tier(json) } else { Value::Null },
         response_id: json["id"].as_str().filter(|id| !id.is_empty()).map(str::to_owned),
         stop,
     })

@@ -3,6 +3,7 @@
 //! Built and read as in `openai_chat`: requests from async-openai's types, answers from the JSON itself. Nothing is kept
 //! at OpenAI (`store: false`); the whole dialogue is sent each time.
 
+use super::billed::usage_with_tier;
 use super::dialogue::arguments_from;
 use super::openai_chat::{arguments_text, effort};
 use super::transport::Transport;
@@ -158,7 +159,7 @@ fn answer(json: &Value) -> Result<Response, LlmError> {
         text,
         calls,
         usage: usage.unwrap_or_default(),
-        raw_usage: if usage.is_some() { json["usage"].clone() } else { Value::Null },
+        raw_usage: if usage.is_some() { usage_with_tier(json) } else { Value::Null },
         response_id: json["id"].as_str().filter(|id| !id.is_empty()).map(str::to_owned),
         stop,
     })

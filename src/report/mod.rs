@@ -6,6 +6,7 @@
 mod axes;
 mod charts;
 mod compare_chart;
+mod cost_chart;
 mod curve;
 mod diagnosis;
 mod distance_chart;
@@ -20,6 +21,7 @@ mod twins;
 
 pub use charts::{CanaryPoint, FailureCount, LossPoint, SuccessPoint, failure_chart, success_chart, training_chart};
 pub use compare_chart::{FamilyChange, compare_chart};
+pub use cost_chart::{CostBar, cost_chart};
 pub use curve::{Curve, ErrorPoint, HoldOutPoint, training_curve};
 pub use diagnosis::{AuditLine, DiagnosisReport, FailedLine, diagnosis_markdown};
 pub use distance_chart::{DistanceGroup, distance_chart};

@@ -31,8 +31,10 @@ pub struct RunReport {
     pub failures: Vec<FailureCount>,
     /// Forecast and fact of each stage; empty without a probe.
     pub times: Vec<StageTimeLine>,
-    /// Everything spent.
+    /// What the model calls cost.
     pub spent: NanoUsd,
+    /// What the machines cost.
+    pub machine: NanoUsd,
     /// What was made and where it lies: name and path.
     pub artefacts: Vec<(String, String)>,
     /// What it was made with: name and version.
@@ -55,7 +57,8 @@ fn write_report(out: &mut String, report: &RunReport) -> std::fmt::Result {
     writeln!(out, "- **Ended:** {}", plain(report.ending.as_deref().unwrap_or("not yet, still running")))?;
     let minutes = report.until.duration_since(report.started).as_secs_f64() / 60.0;
     writeln!(out, "- **Time:** {:.0} to {:.0}, {minutes:.1} minutes", report.started, report.until)?;
-    writeln!(out, "- **Spent:** {}", report.spent)?;
+    let both = report.spent.saturating_add(report.machine);
+    writeln!(out, "- **Spent:** {both}: {} for model calls, {} for machines", report.spent, report.machine)?;
     writeln!(out, "- **Seed:** {}\n", report.seed.0)?;
     write_loops(out, &report.loops)?;
     write_pairs(out, "Failures", ("class", "rollouts"), &failure_pairs(&report.failures), "No failed rollout.")?;
@@ -154,6 +157,7 @@ mod tests {
             times: vec![],
             loops,
             spent: NanoUsd::from_usd(0.12),
+            machine: NanoUsd::from_usd(0.5),
             artefacts: vec![("best policy".to_owned(), "data/artefacts/ab|cd".to_owned())],
             versions: vec![("ralphton".to_owned(), "0.1.0".to_owned())],
         }
@@ -169,7 +173,7 @@ mod tests {
         - **Closed-loop success:** 52.0 % (104/200, 95 % interval 45.1–58.8 %), target 90 %
         - **Ended:** time used
         - **Time:** 2026-01-01T20:00:00Z to 2026-01-01T20:12:30Z, 12.5 minutes
-        - **Spent:** $0.12
+        - **Spent:** $0.62: $0.12 for model calls, $0.50 for machines
         - **Seed:** 7
 
         ## Loops

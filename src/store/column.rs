@@ -4,7 +4,7 @@
 //! Types of other crates cannot be taught to sqlx here, so [`Millis`], [`Json`] and their `Maybe` twins stand in for
 //! them in a column list, and turn into them on the way into the row's struct.
 
-use super::{Activity, Answer, AuthorKind, EvaluationKind, MailKind, SpendState};
+use super::{Activity, Answer, AuthorKind, BillKind, EvaluationKind, MailKind, SpendState};
 use crate::base::{
     ArtifactId, CheckpointId, DatasetId, DecisionId, EvaluationId, Fault, JobId, JobKind, JobState, LoopEnding, LoopId,
     MailId, MessageId, MissionEnding, MissionId, MissionState, NanoUsd, Persona, Seed, Stage, Timestamp, TurnId,
@@ -84,7 +84,7 @@ macro_rules! named {
     )+};
 }
 named!(Stage, Persona, JobKind, JobState, MissionState, MissionEnding, LoopEnding, Fault, Answer);
-named!(EvaluationKind, Activity, MailKind, AuthorKind, SpendState);
+named!(EvaluationKind, Activity, MailKind, AuthorKind, SpendState, BillKind);
 
 /// An enum that only the store and its readers know, in the style of `base`: names, order, parsing.
 /// Each also stands in the list of `named!` above, which gives it its TEXT column.

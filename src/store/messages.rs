@@ -5,6 +5,7 @@ use super::column::{Attachments, Millis, ms, stored_states};
 use super::{Change, Store, StoreError};
 use crate::base::{ArtifactId, LoopId, MessageId, Timestamp};
 use serde::{Deserialize, Serialize};
+use sqlx::SqliteConnection;
 
 /// After so many failures a front does not get a message again; the error stays in the row.
 const MOST_FAILURES: u32 = 8;
@@ -92,34 +93,48 @@ macro_rules! select_message {
     };
 }
 
+/// Writes a message within a transaction of the caller's.
+pub(super) async fn insert_message(
+    connection: &mut SqliteConnection,
+    new: &NewMessage,
+    at: Timestamp,
+) -> Result<MessageId, StoreError> {
+    let attachments = serde_json::json!(new.attachments).to_string();
+    let done = sqlx::query!(
+        "INSERT INTO messages (channel, author, author_kind, brain, text, attachments, loop_id, dedup, created_at)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (dedup) DO NOTHING",
+        new.channel,
+        new.author,
+        new.author_kind,
+        new.brain,
+        new.text,
+        attachments,
+        new.loop_id,
+        new.dedup,
+        ms(at)
+    )
+    .execute(&mut *connection)
+    .await?;
+    if done.rows_affected() == 1 {
+        return Ok(MessageId(done.last_insert_rowid()));
+    }
+    Ok(select_message!("WHERE dedup = ?", new.dedup).fetch_one(&mut *connection).await?.id)
+}
+
 impl Store {
     /// Writes a message. The same `dedup` was written before: that message's number.
     pub async fn post(&self, new: &NewMessage, at: Timestamp) -> Result<MessageId, StoreError> {
-        let attachments = serde_json::json!(new.attachments).to_string();
         let mut tx = self.immediate().await?;
-        let done = sqlx::query!(
-            "INSERT INTO messages (channel, author, author_kind, brain, text, attachments, loop_id, dedup, created_at)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (dedup) DO NOTHING",
-            new.channel,
-            new.author,
-            new.author_kind,
-            new.brain,
-            new.text,
-            attachments,
-            new.loop_id,
-            new.dedup,
-            ms(at)
-        )
-        .execute(&mut *tx)
-        .await?;
-        let id = if done.rows_affected() == 1 {
-            MessageId(done.last_insert_rowid())
-        } else {
-            select_message!("WHERE dedup = ?", new.dedup).fetch_one(&mut *tx).await?.id
-        };
+        let id = insert_message(&mut tx, new, at).await?;
         tx.commit().await?;
         self.changed(Change::Message);
         Ok(id)
+    }
+
+    /// Whether a message of this name was written.
+    pub async fn is_posted(&self, dedup: &str) -> Result<bool, StoreError> {
+        let found = sqlx::query_scalar!(r#"SELECT count(*) AS "found!: u32" FROM messages WHERE dedup = ?"#, dedup);
+        Ok(found.fetch_one(&self.reader).await? > 0)
     }
 
     /// At most `limit` messages after `after`, of a channel or of all, oldest first.

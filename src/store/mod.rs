@@ -7,10 +7,14 @@
 //!
 //! [`Store::changes`] only wakes readers. What is true is in the rows: losing a wake-up delays work, never loses it.
 
+mod admission;
 mod agents;
 mod approvals;
+mod bills;
+mod budgets;
 mod checkpoints;
 mod column;
+mod costs;
 mod datasets;
 mod decisions;
 mod error;
@@ -24,13 +28,18 @@ mod mailbox;
 mod messages;
 mod missions;
 mod orders;
+mod price_books;
 mod probes;
 mod spend;
 mod turns;
 
+pub use admission::{BudgetScope, Limit, Notice, Refused, Reserve, Wish, Words};
 pub use agents::{Activity, AgentRow};
 pub use approvals::{Answer, ApprovalRow};
+pub use bills::{Bill, BillKind, CountedDay};
+pub use budgets::{HoldRow, OverrideRow, TotalRow};
 pub use checkpoints::{CheckpointRow, NewCheckpoint};
+pub use costs::{CostCell, TurnCost};
 pub use datasets::{ArtifactRow, DatasetRow, NewDataset};
 pub use decisions::DecisionRow;
 pub use error::StoreError;
@@ -43,7 +52,7 @@ pub use messages::{Attachment, AuthorKind, MessageRow, NewMessage};
 pub use missions::{MissionRow, NewMission};
 pub use orders::OrderRow;
 pub use probes::{ForecastRow, NewProbe, ProbeRow};
-pub use spend::{AgentSpend, NewSpend, Reserve, Settlement, SpendLimit, SpendRow, SpendScope, SpendState};
+pub use spend::{AgentSpend, NewSpend, Settlement, SpendRow, SpendState};
 pub use turns::{HandoffRow, NewHandoff, TurnRow};
 
 use sqlx::migrate::Migrator;
@@ -98,6 +107,8 @@ pub struct Store {
     writer: SqlitePool,
     reader: SqlitePool,
     changes: broadcast::Sender<Change>,
+    /// Wishes to spend that wait for the next transaction.
+    admissions: admission::Queue,
 }
 
 impl Store {
@@ -127,7 +138,7 @@ impl Store {
             .connect_with(options.create_if_missing(false))
             .await
             .map_err(cannot_open)?;
-        Ok(Store { writer, reader, changes: broadcast::Sender::new(WAKE_UPS) })
+        Ok(Store { writer, reader, changes: broadcast::Sender::new(WAKE_UPS), admissions: admission::Queue::default() })
     }
 
     /// A store that lives as long as its last clone, for tests: one connection, nothing on disk.
@@ -144,7 +155,12 @@ impl Store {
             .connect_with(options)
             .await?;
         SCHEMA.run(&only).await?;
-        Ok(Store { writer: only.clone(), reader: only, changes: broadcast::Sender::new(WAKE_UPS) })
+        Ok(Store {
+            writer: only.clone(),
+            reader: only,
+            changes: broadcast::Sender::new(WAKE_UPS),
+            admissions: admission::Queue::default(),
+        })
     }
 
     /// Wake-ups from now on. They carry no truth: a reader who missed some looks in the store, as it does after a

@@ -1,9 +1,10 @@
-//! Money, as rows: one per reservation. The rules (prices, budgets) are the ledger's; what is here makes them hold when
-//! many ask at once: the sum and the new row are one transaction, so one remaining dollar is given away once.
+//! Money, as rows: one per reservation, each with all that its amount can be computed from again.
+//!
+//! Holding and booking many at once is in [`super::admission`]; what the rows add up to is in [`super::costs`].
 
 use super::column::{MaybeJson, MaybeMillis, Millis, count, ms, stored_states};
 use super::{Change, Store, StoreError};
-use crate::base::{LoopId, NanoUsd, Timestamp, TurnId};
+use crate::base::{LoopId, MissionId, NanoUsd, Stage, Timestamp, TurnId};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::SqliteConnection;
@@ -51,7 +52,27 @@ pub struct SpendRow {
     pub cache_write_1h: u64,
     /// Output tokens, reasoning included.
     pub output: u64,
-    /// The date of the price list that was used.
+    /// Searches that the provider made.
+    pub web_searches: u64,
+    /// The part of the amount that is no tokens.
+    pub fees: NanoUsd,
+    /// The API of the call: `responses`, `chat`, `messages`.
+    pub api: Option<String>,
+    /// The tier of service that was billed; none is the list price.
+    pub tier: Option<String>,
+    /// The input tokens that the reservation was computed from.
+    pub estimate_input: Option<u64>,
+    /// The output tokens that the reservation was computed from.
+    pub max_output: Option<u64>,
+    /// The calendar day it counts in.
+    pub day: Option<String>,
+    /// The mission it counts in.
+    pub mission_id: Option<MissionId>,
+    /// The loop it counts in.
+    pub loop_id: Option<LoopId>,
+    /// The stage that the loop was in.
+    pub stage: Option<Stage>,
+    /// The version of the price list that was used.
     pub price_version: String,
     /// The usage as the provider wrote it.
     pub raw_usage: Option<Value>,
@@ -78,47 +99,18 @@ pub struct NewSpend {
     pub model: String,
     /// What for.
     pub purpose: String,
+    /// The tier of service that is asked for.
+    pub tier: Option<String>,
     /// What the call can cost at most.
     pub reserved: NanoUsd,
-    /// The date of the price list that was used.
+    /// The input tokens that this was computed from.
+    pub estimate_input: u64,
+    /// The output tokens that this was computed from.
+    pub max_output: u64,
+    /// The calendar day it counts in.
+    pub day: String,
+    /// The version of the price list that was used.
     pub price_version: String,
-}
-
-/// Whose spend a limit counts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SpendScope {
-    /// The whole team's.
-    Everyone,
-    /// One agent's.
-    Agent(String),
-}
-
-/// A limit: the spend of `scope` since `since` may not exceed `amount`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SpendLimit {
-    /// Whose spend counts.
-    pub scope: SpendScope,
-    /// From when on it counts.
-    pub since: Timestamp,
-    /// How much it may be.
-    pub amount: NanoUsd,
-}
-
-/// The answer to a wish to spend.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reserve {
-    /// The amount is held.
-    Reserved {
-        /// The row's number.
-        id: i64,
-    },
-    /// It does not fit within the first of these limits.
-    Refused {
-        /// The limit.
-        limit: SpendLimit,
-        /// What counts against it already: settled, and held for calls that run.
-        spent: NanoUsd,
-    },
 }
 
 /// What a call came to.
@@ -136,6 +128,14 @@ pub struct Settlement {
     pub cache_write_1h: u64,
     /// Output tokens, reasoning included.
     pub output: u64,
+    /// Searches that the provider made.
+    pub web_searches: u64,
+    /// The part of the amount that is no tokens.
+    pub fees: NanoUsd,
+    /// The API of the call.
+    pub api: Option<String>,
+    /// The tier of service that was billed.
+    pub tier: Option<String>,
     /// The usage as the provider wrote it.
     pub raw_usage: Option<Value>,
     /// Whether the amount is an estimate.
@@ -159,91 +159,26 @@ pub struct AgentSpend {
     pub spent: NanoUsd,
 }
 
-/// What counts since a moment, for one agent or for all (`agent` NULL).
-async fn spent_since(
-    connection: &mut SqliteConnection,
-    agent: Option<&str>,
-    since: Timestamp,
-) -> Result<NanoUsd, StoreError> {
-    let spent = sqlx::query_scalar!(
-        r#"SELECT coalesce(sum(coalesce(settled, reserved)), 0) AS "spent!: NanoUsd" FROM spend
-        WHERE created_at >= ?1 AND (?2 IS NULL OR agent = ?2)"#,
-        ms(since),
-        agent
-    );
-    Ok(spent.fetch_one(connection).await?)
+macro_rules! select_spend {
+    ($tail:tt $(, $arg:expr)*) => {
+        sqlx::query_as!(
+            SpendRow,
+            r#"SELECT id AS "id!", agent AS "agent!", turn_id AS "turn_id?: TurnId", provider AS "provider!",
+                model AS "model!", purpose AS "purpose!", state AS "state!: SpendState", reserved AS "reserved!: NanoUsd",
+                settled AS "settled?: NanoUsd", uncached_input AS "uncached_input!: u64", cache_read AS "cache_read!: u64",
+                cache_write_5m AS "cache_write_5m!: u64", cache_write_1h AS "cache_write_1h!: u64", output AS "output!: u64",
+                web_searches AS "web_searches!: u64", fees AS "fees!: NanoUsd", api, tier,
+                estimate_input AS "estimate_input?: u64", max_output AS "max_output?: u64", day,
+                mission_id AS "mission_id?: MissionId", loop_id AS "loop_id?: LoopId", stage AS "stage?: Stage",
+                price_version AS "price_version!", raw_usage AS "raw_usage!: MaybeJson", estimated AS "estimated!: bool",
+                response_id, created_at AS "created_at!: Millis", settled_at AS "settled_at!: MaybeMillis"
+            FROM spend "# + $tail
+            $(, $arg)*
+        )
+    };
 }
 
 impl Store {
-    /// Holds an amount when it fits within every limit, in one transaction: of callers that ask at once for the same
-    /// remaining amount, one gets it.
-    pub async fn reserve_within(
-        &self,
-        new: &NewSpend,
-        limits: &[SpendLimit],
-        at: Timestamp,
-    ) -> Result<Reserve, StoreError> {
-        let mut tx = self.immediate().await?;
-        for limit in limits {
-            let agent = match &limit.scope {
-                SpendScope::Everyone => None,
-                SpendScope::Agent(name) => Some(name.as_str()),
-            };
-            let spent = spent_since(&mut tx, agent, limit.since).await?;
-            if spent.saturating_add(new.reserved) > limit.amount {
-                return Ok(Reserve::Refused { limit: limit.clone(), spent });
-            }
-        }
-        let done = sqlx::query!(
-            "INSERT INTO spend (agent, turn_id, provider, model, purpose, state, reserved, price_version, created_at)
-            VALUES (?, ?, ?, ?, ?, 'reserved', ?, ?, ?)",
-            new.agent,
-            new.turn_id,
-            new.provider,
-            new.model,
-            new.purpose,
-            new.reserved,
-            new.price_version,
-            ms(at)
-        )
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await?;
-        self.changed(Change::Ledger);
-        Ok(Reserve::Reserved { id: done.last_insert_rowid() })
-    }
-
-    /// Books what a call came to. A reservation that expired meanwhile is corrected. False when nothing was booked: the
-    /// row was settled before, or the same answer is booked in another row; this one is released at nothing then.
-    pub async fn settle(&self, id: i64, settlement: &Settlement, at: Timestamp) -> Result<bool, StoreError> {
-        let mut tx = self.immediate().await?;
-        let twin = sqlx::query_scalar!(
-            r#"SELECT other.id AS "id!" FROM spend AS own JOIN spend AS other ON other.provider = own.provider
-            WHERE own.id = ?1 AND other.id <> ?1 AND other.response_id = ?2"#,
-            id,
-            settlement.response_id
-        )
-        .fetch_optional(&mut *tx)
-        .await?;
-        let booked = match twin {
-            None => book(&mut tx, id, settlement, at).await?,
-            Some(_) => {
-                sqlx::query!(
-                    "UPDATE spend SET state = 'settled', settled = 0, estimated = 0, settled_at = ?
-                    WHERE id = ? AND state <> 'settled'",
-                    ms(at),
-                    id
-                )
-                .execute(&mut *tx)
-                .await?;
-                false
-            }
-        };
-        tx.commit().await?;
-        self.changed(Change::Ledger);
-        Ok(booked)
-    }
-
     /// Books every reservation made before `older_than` that nobody settled, at its whole amount, as an estimate: the
     /// call may have been billed. Their numbers.
     pub async fn expire_reservations(&self, older_than: Timestamp, at: Timestamp) -> Result<Vec<i64>, StoreError> {
@@ -282,22 +217,10 @@ impl Store {
         Ok(rows.fetch_all(&self.reader).await?)
     }
 
-    /// What was spent since a moment, by one agent or by all; what is held counts.
-    pub async fn spent(&self, scope: &SpendScope, since: Timestamp) -> Result<NanoUsd, StoreError> {
-        let agent = match scope {
-            SpendScope::Everyone => None,
-            SpendScope::Agent(name) => Some(name.as_str()),
-        };
-        let mut connection = self.reader.acquire().await?;
-        spent_since(&mut connection, agent, since).await
-    }
-
-    /// What was spent while a loop was open.
+    /// What was spent in a loop; what is held counts.
     pub async fn spend_of_loop(&self, loop_id: LoopId) -> Result<NanoUsd, StoreError> {
         let spent = sqlx::query_scalar!(
-            r#"SELECT coalesce(sum(coalesce(settled, reserved)), 0) AS "spent!: NanoUsd"
-            FROM spend JOIN loops ON loops.id = ?
-            WHERE spend.created_at >= opened_at AND (closed_at IS NULL OR spend.created_at < closed_at)"#,
+            r#"SELECT coalesce(sum(coalesce(settled, reserved)), 0) AS "spent!: NanoUsd" FROM spend WHERE loop_id = ?"#,
             loop_id
         );
         Ok(spent.fetch_one(&self.reader).await?)
@@ -305,23 +228,17 @@ impl Store {
 
     /// The newest rows, newest first.
     pub async fn spend(&self, limit: u32) -> Result<Vec<SpendRow>, StoreError> {
-        let rows = sqlx::query_as!(
-            SpendRow,
-            r#"SELECT id AS "id!", agent AS "agent!", turn_id AS "turn_id?: TurnId", provider AS "provider!",
-                model AS "model!", purpose AS "purpose!", state AS "state!: SpendState", reserved AS "reserved!: NanoUsd",
-                settled AS "settled?: NanoUsd", uncached_input AS "uncached_input!: u64", cache_read AS "cache_read!: u64",
-                cache_write_5m AS "cache_write_5m!: u64", cache_write_1h AS "cache_write_1h!: u64", output AS "output!: u64",
-                price_version AS "price_version!", raw_usage AS "raw_usage!: MaybeJson", estimated AS "estimated!: bool",
-                response_id, created_at AS "created_at!: Millis", settled_at AS "settled_at!: MaybeMillis"
-            FROM spend ORDER BY id DESC LIMIT ?"#,
-            limit
-        );
-        Ok(rows.fetch_all(&self.reader).await?)
+        Ok(select_spend!("ORDER BY id DESC LIMIT ?", limit).fetch_all(&self.reader).await?)
+    }
+
+    /// At most `limit` rows after the row `after`, oldest first.
+    pub async fn spend_after(&self, after: i64, limit: u32) -> Result<Vec<SpendRow>, StoreError> {
+        Ok(select_spend!("WHERE id > ? ORDER BY id LIMIT ?", after, limit).fetch_all(&self.reader).await?)
     }
 }
 
 /// Writes what a call came to. False when the row was settled before.
-async fn book(
+pub(super) async fn book(
     connection: &mut SqliteConnection,
     id: i64,
     settlement: &Settlement,
@@ -329,7 +246,8 @@ async fn book(
 ) -> Result<bool, StoreError> {
     let done = sqlx::query!(
         "UPDATE spend SET state = 'settled', settled = ?, uncached_input = ?, cache_read = ?, cache_write_5m = ?,
-            cache_write_1h = ?, output = ?, raw_usage = ?, estimated = ?, response_id = ?, settled_at = ?
+            cache_write_1h = ?, output = ?, web_searches = ?, fees = ?, api = ?, tier = ?, raw_usage = ?, estimated = ?,
+            response_id = ?, settled_at = ?
         WHERE id = ? AND state <> 'settled'",
         settlement.settled,
         count(settlement.uncached_input),
@@ -337,6 +255,10 @@ async fn book(
         count(settlement.cache_write_5m),
         count(settlement.cache_write_1h),
         count(settlement.output),
+        count(settlement.web_searches),
+        settlement.fees,
+        settlement.api,
+        settlement.tier,
         settlement.raw_usage.as_ref().map(Value::to_string),
         settlement.estimated,
         settlement.response_id,

@@ -9,6 +9,7 @@ use ralphton::commands::{Commands, MissionDefaults, Rights};
 use ralphton::console::{self, Console, ConsoleError};
 use ralphton::cycle::preset::LoopPreset;
 use ralphton::cycle::terms::Terms;
+use ralphton::ledger::Budgets;
 use ralphton::store::Store;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -58,7 +59,8 @@ impl Bench {
             terms: Terms::default(),
         };
         let presets = BTreeMap::from([("quick".to_owned(), LoopPreset::default())]);
-        let commands = Commands::new(store.clone(), artifacts.clone(), presets, defaults, Arc::clone(&clock));
+        let commands =
+            Commands::new(store.clone(), artifacts.clone(), presets, defaults, Budgets::default(), Arc::clone(&clock));
         let titles = default_roster().into_iter().map(|agent| (agent.name, agent.title)).collect();
         let console = Console::new(store.clone(), artifacts, commands, clock, Rights::Operate, titles);
         let listener = console::bind(address.parse().unwrap()).unwrap();
