@@ -1,7 +1,7 @@
 """Training and inference rates of an ACT network in PyTorch, for `ralphton bench policy`.
 
-Reads one JSON object from the first argument: the network's configuration as in ralphton.json, and batch, updates,
-threads. Prints one JSON object. Modules, loss and optimiser are those of LeRobot's ACT.
+Reads one JSON object from the first argument: the network's configuration as in ralphton.json, height and width
+of its image, batch, updates, threads. Prints one JSON object. Modules, loss and optimiser are those of LeRobot's ACT.
 """
 import json, math, sys, time
 try:
@@ -85,7 +85,7 @@ class Act(nn.Module):
         self.norm, self.head = nn.LayerNorm(D), nn.Linear(D, 4)
         self.pos, self.queries = nn.Embedding(2, D), nn.Embedding(T, D)
         with torch.no_grad():
-            side = self.backbone(torch.zeros(1, 3, c["height"], c["width"])).shape[2:]
+            side = self.backbone(torch.zeros(1, 3, order["height"], order["width"])).shape[2:]
         self.register_buffer("image_pos", torch.randn(side[0] * side[1], 1, D))
         if c["use_vae"]:
             self.vae = nn.ModuleList(Layer(False) for _ in range(c["n_vae_encoder_layers"]))
@@ -117,7 +117,7 @@ class Act(nn.Module):
 
 net, B = Act(), order["batch"]
 optimiser = torch.optim.AdamW(net.parameters(), lr=7e-4, weight_decay=1e-4)
-image = torch.randn(B, 3, c["height"], c["width"])
+image = torch.randn(B, 3, order["height"], order["width"])
 state, target = torch.randn(B, c["state_dim"]), torch.randn(B, c["chunk_size"], 4)
 
 

@@ -60,7 +60,7 @@ pub fn figures(python: &Path, scratch: &Path, figures: &mut Vec<Figure>) -> anyh
             Err(PolicyError::UnknownPreset { .. }) => continue,
             Err(error) => return Err(error.into()),
         };
-        let set = random_set(&config, subject.batch.max(24));
+        let set = random_set(subject, &config, subject.batch.max(24));
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for round in 0..subject.rounds {
             ours.push(measure(subject, &config, &set, &scratch.join(format!("{}-{round}", subject.preset)))?);
@@ -92,8 +92,8 @@ fn tell(preset: &str, ours: &[Rates], theirs: &[Rates], figures: &mut Vec<Figure
     }
 }
 
-fn random_set(config: &ActConfig, count: usize) -> TrainingSet {
-    let mut set = TrainingSet::new(config.height, config.width, config.state_dim, config.chunk_size, 4);
+fn random_set(subject: &Subject, config: &ActConfig, count: usize) -> TrainingSet {
+    let mut set = TrainingSet::new(subject.height, subject.width, config.state_dim, config.chunk_size, 4);
     let mut rng = Seed(7).rng();
     for _ in 0..count {
         let image: Vec<u8> = (0..set.image_len()).map(|_| rng.random()).collect();
@@ -131,6 +131,8 @@ fn torch_version(python: &Path) -> anyhow::Result<String> {
 fn measure_torch(python: &Path, subject: &Subject, config: &ActConfig) -> anyhow::Result<Rates> {
     let order = serde_json::json!({
         "config": config,
+        "height": subject.height,
+        "width": subject.width,
         "batch": subject.batch,
         "updates": subject.updates,
         "threads": threads(),

@@ -46,6 +46,8 @@ pub enum Command {
     Train(TrainArgs),
     /// Drive a policy or the expert in closed loop on scenes by seed
     Rollout(RolloutArgs),
+    /// Look into a checkpoint, run it on given inputs, or certify one from elsewhere
+    Policy(super::policy::PolicyArgs),
     /// Find out why a checkpoint fails: a report with classes, places, first deviations, distances and an audit
     Diagnose(DiagnoseArgs),
     /// Show what the loops reached

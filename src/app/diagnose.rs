@@ -197,7 +197,8 @@ fn distances(case: &Case, datasets: &[PathBuf], runs: &[Run]) -> anyhow::Result<
 /// The audit, over states that the policy visited and states that the expert visits on the same scenes.
 fn audit(case: &Case, bucket_hidden: bool, runs: &[Run]) -> anyhow::Result<(Audit, Observer)> {
     let config = case.policy.config();
-    let camera = Camera::cab(config.width, config.height);
+    let (height, width) = config.image_size().unwrap_or_default();
+    let camera = Camera::cab(width, height);
     let camera = if bucket_hidden { camera.without_bucket() } else { camera };
     let steps: usize = runs.iter().map(|run| run.actions.len() + 1).sum();
     let every = (2 * steps).div_ceil(AUDIT_STATES).max(1);
@@ -300,13 +301,12 @@ fn in_words(state: &WorldState) -> String {
 
 fn facts(case: &Case, evaluation: &Evaluation, args: &DiagnoseArgs) -> Vec<String> {
     let config = case.policy.config();
+    let (height, width) = config.image_size().unwrap_or_default();
     let mut facts = vec![
         format!(
-            "{} executed of each chunk of {}; {}×{} pixels, state of {} numbers; trained on {} samples",
+            "{} executed of each chunk of {}; {width}×{height} pixels, state of {} numbers; trained on {} samples",
             case.execution,
             config.chunk_size,
-            config.width,
-            config.height,
             config.state_dim,
             case.policy.samples()
         ),

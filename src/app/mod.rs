@@ -11,6 +11,7 @@ mod doctor;
 mod inspect;
 mod ledger_bench;
 mod live_log;
+mod policy;
 mod preview;
 mod price_books;
 mod probe;
@@ -105,6 +106,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Ending> {
         Command::Train(args) => train::train(&config, &args),
         Command::Rollout(args) => rollouts::run(&config, &args),
         Command::Diagnose(args) => diagnose::run(&config, &args),
+        Command::Policy(args) => policy::run(&args),
         Command::Report(args) => block_on(inspect::report(&cli.data, &args)),
         Command::Lineage(args) => block_on(probe::lineage(&cli.data, &args)),
         Command::Cost(args) => block_on(cost::run(&cli.data, &args)),

@@ -228,11 +228,11 @@ fn check_driver(order: &Order, driver: Option<&Driver<'_>>) -> Result<(), Episod
         };
     };
     driver.check()?;
-    let config = driver.policy.config();
-    if (config.width, config.height) != (order.width, order.height) {
+    let (height, width) = driver.policy.config().image_size().unwrap_or_default();
+    if (width, height) != (order.width, order.height) {
         return Err(EpisodesError::Order(format!(
-            "images of {}×{} pixels, but the policy that should drive sees {}×{}",
-            order.width, order.height, config.width, config.height
+            "images of {}×{} pixels, but the policy that should drive sees {width}×{height}",
+            order.width, order.height
         )));
     }
     Ok(())

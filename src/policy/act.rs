@@ -1,12 +1,12 @@
-//! The ACT network: image, state and latent become tokens, an encoder mixes them, a decoder reads a chunk of actions.
+//! The ACT network: images, states and latent become tokens, an encoder mixes them, a decoder reads a chunk of actions.
 
 use super::PolicyError;
-use super::backbone::GroupNormCnn;
+use super::backbone::ImageNetwork;
 use super::config::ActConfig;
 use super::noise::Noise;
 use super::parameters::Scope;
 use super::positions;
-use super::transformer::{DecoderLayer, EncoderLayer, Linear, Memory, Norm};
+use super::transformer::{DecoderLayer, EncoderLayer, Linear, Memory, Norm, Style};
 use super::vae::{Posterior, VaeEncoder};
 use candle_core::{DType, Tensor};
 use std::collections::BTreeMap;
@@ -14,18 +14,42 @@ use std::collections::BTreeMap;
 /// The network over a set of parameters; variables make it trainable, plain tensors do not.
 pub struct Act {
     latent_dim: usize,
-    backbone: GroupNormCnn,
-    image: Linear,
-    state: Linear,
+    eyes: Option<Eyes>,
+    state: Option<Linear>,
+    env: Option<Linear>,
     latent: Linear,
     token_positions: Tensor,
-    image_positions: Tensor,
     encoder: Vec<EncoderLayer>,
+    encoder_norm: Option<Norm>,
     decoder: Vec<DecoderLayer>,
     decoder_positions: Tensor,
     decoder_norm: Norm,
     head: Linear,
     vae: Option<VaeEncoder>,
+}
+
+/// One image network for all cameras, and the positions of each camera's feature map.
+struct Eyes {
+    network: ImageNetwork,
+    project: Linear,
+    positions: Vec<Tensor>,
+}
+
+/// What the network is told, normalised. Batch size B is that of all of them.
+pub struct Inputs {
+    /// `[B, H, W, 3]` of each camera, in the configuration's order.
+    pub images: Vec<Tensor>,
+    /// `[B, S]`
+    pub state: Option<Tensor>,
+    /// `[B, E]`
+    pub env: Option<Tensor>,
+}
+
+impl Inputs {
+    fn batch(&self) -> Result<usize, PolicyError> {
+        let any = self.images.first().or(self.env.as_ref()).or(self.state.as_ref());
+        Ok(any.ok_or_else(|| PolicyError::Config("the network was told nothing".into()))?.dim(0)?)
+    }
 }
 
 /// Label chunks, which only the variational encoder reads.
@@ -45,24 +69,25 @@ pub struct Prediction {
 }
 
 impl Act {
-    /// Builds the network of `config` over parameters named as in `parameters.rs`.
+    /// Builds the network of `config` over parameters and buffers named as in `parameters.rs`.
     pub fn new(config: &ActConfig, tensors: &BTreeMap<String, Tensor>) -> Result<Self, PolicyError> {
+        let style = Style::of(config);
         let encoder = (0..config.n_encoder_layers)
-            .map(|i| EncoderLayer::new(tensors, &format!("model.encoder.layers.{i}"), config.n_heads));
+            .map(|i| EncoderLayer::new(tensors, &format!("model.encoder.layers.{i}"), style));
         let decoder = (0..config.n_decoder_layers)
-            .map(|i| DecoderLayer::new(tensors, &format!("model.decoder.layers.{i}"), config.n_heads));
+            .map(|i| DecoderLayer::new(tensors, &format!("model.decoder.layers.{i}"), style));
         let decoder_positions = Scope::new(tensors, "model.decoder_pos_embed").tensor("weight")?;
-        let (height, width) = config.map_size();
+        let eyes = (!config.cameras.is_empty()).then(|| Eyes::new(config, tensors)).transpose()?;
+        let linear = |wanted: bool, name: &str| wanted.then(|| Linear::new(tensors, name)).transpose();
         Ok(Self {
             latent_dim: config.latent_dim,
-            backbone: GroupNormCnn::new(&config.backbone, tensors)?,
-            image: Linear::new(tensors, "model.encoder_img_feat_input_proj")?,
-            state: Linear::new(tensors, "model.encoder_robot_state_input_proj")?,
+            eyes,
+            state: linear(config.state_dim > 0, "model.encoder_robot_state_input_proj")?,
+            env: linear(config.env_dim > 0, "model.encoder_env_state_input_proj")?,
             latent: Linear::new(tensors, "model.encoder_latent_input_proj")?,
             token_positions: Scope::new(tensors, "model.encoder_1d_feature_pos_embed").tensor("weight")?,
-            image_positions: positions::plane(height, width, config.dim_model)?
-                .to_device(decoder_positions.device())?,
             encoder: encoder.collect::<Result<_, _>>()?,
+            encoder_norm: config.pre_norm.then(|| Norm::new(tensors, "model.encoder.norm")).transpose()?,
             decoder: decoder.collect::<Result<_, _>>()?,
             decoder_positions,
             decoder_norm: Norm::new(tensors, "model.decoder.norm")?,
@@ -74,23 +99,24 @@ impl Act {
     /// The latent is drawn from the labels' posterior when there are labels and a variational encoder, else zero.
     ///
     /// # Shapes
-    /// images `[B, H, W, 3]` and state `[B, S]`, normalised → actions `[B, T, A]`
+    /// → actions `[B, T, A]`
     pub fn forward(
         &self,
-        images: &Tensor,
-        state: &Tensor,
+        inputs: &Inputs,
         labels: Option<&Labels<'_>>,
         noise: &mut Noise,
     ) -> Result<Prediction, PolicyError> {
         let posterior = match (&self.vae, labels) {
-            (Some(vae), Some(labels)) => Some(vae.forward(state, labels.actions, labels.padding, noise)?),
+            (Some(vae), Some(labels)) => {
+                Some(vae.forward(inputs.state.as_ref(), labels.actions, labels.padding, noise)?)
+            }
             (None, _) | (_, None) => None,
         };
         let latent = match &posterior {
             Some(posterior) => posterior.sample(noise)?,
-            None => Tensor::zeros((state.dim(0)?, self.latent_dim), DType::F32, state.device())?,
+            None => Tensor::zeros((inputs.batch()?, self.latent_dim), DType::F32, self.decoder_positions.device())?,
         };
-        let memory = self.encode(images, state, &latent, noise)?;
+        let memory = self.encode(inputs, &latent, noise)?;
         let mut x: Option<Tensor> = None;
         for layer in &self.decoder {
             x = Some(match x {
@@ -103,21 +129,41 @@ impl Act {
         Ok(Prediction { actions, posterior })
     }
 
-    fn encode(
-        &self,
-        images: &Tensor,
-        state: &Tensor,
-        latent: &Tensor,
-        noise: &mut Noise,
-    ) -> Result<Memory, PolicyError> {
-        let latent = self.latent.forward(&latent.unsqueeze(1)?)?;
-        let state = self.state.forward(&state.unsqueeze(1)?)?;
-        let map = self.backbone.forward(images)?.flatten(1, 2)?;
-        let mut tokens = Tensor::cat(&[&latent, &state, &self.image.forward(&map)?], 1)?;
-        let positions = Tensor::cat(&[&self.token_positions, &self.image_positions], 0)?;
+    fn encode(&self, inputs: &Inputs, latent: &Tensor, noise: &mut Noise) -> Result<Memory, PolicyError> {
+        let mut tokens = vec![self.latent.forward(&latent.unsqueeze(1)?)?];
+        for (project, numbers) in [(&self.state, &inputs.state), (&self.env, &inputs.env)] {
+            if let (Some(project), Some(numbers)) = (project, numbers) {
+                tokens.push(project.forward(&numbers.unsqueeze(1)?)?);
+            }
+        }
+        let mut positions = vec![self.token_positions.clone()];
+        if let Some(eyes) = &self.eyes {
+            for (image, map_positions) in inputs.images.iter().zip(&eyes.positions) {
+                let map = eyes.network.forward(image)?.flatten(1, 2)?;
+                tokens.push(eyes.project.forward(&map)?);
+                positions.push(map_positions.clone());
+            }
+        }
+        let mut tokens = Tensor::cat(&tokens, 1)?;
+        let positions = Tensor::cat(&positions, 0)?;
         for layer in &self.encoder {
             tokens = layer.forward(&tokens, &positions, None, noise)?;
         }
+        if let Some(norm) = &self.encoder_norm {
+            tokens = norm.forward(&tokens)?;
+        }
         Ok(Memory { tokens, positions })
+    }
+}
+
+impl Eyes {
+    fn new(config: &ActConfig, tensors: &BTreeMap<String, Tensor>) -> Result<Self, PolicyError> {
+        let project = Linear::new(tensors, "model.encoder_img_feat_input_proj")?;
+        let positions = config.cameras.iter().map(|camera| {
+            let (height, width) = config.map_size(camera);
+            Ok(positions::plane(height, width, config.dim_model)?.to_device(project.device())?)
+        });
+        let positions = positions.collect::<Result<_, PolicyError>>()?;
+        Ok(Self { network: ImageNetwork::new(config, tensors)?, project, positions })
     }
 }

@@ -1,6 +1,7 @@
 //! Which samples make a batch, and how they become tensors.
 
 use super::PolicyError;
+use super::act::Inputs;
 use super::normalise::{PixelTable, Statistics};
 use super::plan::TrainPlan;
 use crate::base::Seed;
@@ -100,6 +101,11 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// What the network is told.
+    pub fn inputs(&self) -> Inputs {
+        Inputs { images: vec![self.images.clone()], state: Some(self.state.clone()), env: None }
+    }
+
     /// Gathers and normalises samples.
     pub fn gather(
         set: &TrainingSet,

@@ -12,7 +12,7 @@ pub enum PolicyError {
         /// The name asked for.
         name: String,
         /// The names there are.
-        known: &'static str,
+        known: String,
     },
     /// A configuration that cannot be built.
     #[error("impossible policy configuration: {0}")]
@@ -87,22 +87,36 @@ pub enum PolicyError {
         /// `feature.statistic`.
         name: String,
     },
-    /// The loaded policy does not reproduce the outputs recorded in its checkpoint.
-    #[error(
-        "{path} does not reproduce its recorded outputs: action {index} of golden input {input} is {got}, recorded \
-         {wanted}; weights, statistics or program differ from those that wrote it"
-    )]
+    /// The loaded policy does not see or act as its certificate recorded.
+    #[error("{path} is not what was trained: step \"{step}\" differs: {why}")]
     Golden {
         /// The checkpoint folder.
         path: PathBuf,
-        /// Number of the recorded input.
-        input: usize,
-        /// Index into the chunk's numbers.
-        index: usize,
-        /// What came out now.
-        got: f32,
-        /// What was recorded.
-        wanted: f32,
+        /// The first step that differs.
+        step: super::golden::Step,
+        /// How it differs.
+        why: String,
+    },
+    /// A policy that cannot drive the wheel loader, or may not.
+    #[error("the policy cannot drive: {0}")]
+    NotDrivable(String),
+    /// A file larger than what it should hold can be.
+    #[error("{path} has {bytes} bytes, more than the {most} that it can need")]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+        /// The limit.
+        most: u64,
+    },
+    /// Inputs to compare with another program that do not fit the policy.
+    #[error("{path}: {why}")]
+    Exchange {
+        /// The file of inputs.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
     },
     /// A file that is not what its name says.
     #[error("{path} cannot be read: {why}")]

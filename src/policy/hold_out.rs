@@ -82,7 +82,7 @@ pub fn measure(
     let shuffled_images = loss(&predict(policy, set, samples, threads, &other)?);
     let repeat = |action: [f32; ACTION_DIM]| vec![action; set.chunk];
     let previous: Vec<Chunk> = samples.iter().map(|i| repeat(std::array::from_fn(|a| set.previous(*i)[a]))).collect();
-    let mean = repeat(std::array::from_fn(|a| policy.statistics().action.mean[a]));
+    let mean = repeat(std::array::from_fn(|a| policy.statistics().action.restore(a, 0.0)));
     Ok(Some(HoldOut {
         samples: 0,
         measured: samples.len(),
@@ -99,8 +99,8 @@ type Chunk = Vec<[f32; ACTION_DIM]>;
 
 /// Every pixel is the mean colour: what normalisation makes zero.
 fn blank_image(policy: &Policy, set: &TrainingSet) -> Vec<u8> {
-    let mean = &policy.statistics().image.mean;
-    (0..set.image_len()).map(|i| (mean[i % 3] * 255.0).round().clamp(0.0, 255.0) as u8).collect()
+    let scale = &policy.statistics().images[0];
+    (0..set.image_len()).map(|i| (scale.restore(i % 3, 0.0) * 255.0).round().clamp(0.0, 255.0) as u8).collect()
 }
 
 fn predict<'a>(
@@ -132,15 +132,15 @@ impl Errors {
     fn add(&mut self, policy: &Policy, set: &TrainingSet, samples: &[usize], predictions: &[Chunk]) {
         self.counts.resize(set.chunk, 0);
         self.absolute.resize(set.chunk, [0.0; ACTION_DIM]);
-        let deviations = &policy.statistics().action.std;
+        let scale = &policy.statistics().action;
         for (sample, chunk) in samples.iter().zip(predictions) {
             let (labels, _) = set.chunk(*sample).as_chunks::<ACTION_DIM>();
             for step in 0..usize::from(set.valid[*sample]) {
                 self.counts[step] += 1;
                 for a in 0..ACTION_DIM {
-                    let error = f64::from((chunk[step][a] - labels[step][a]).abs());
-                    self.absolute[step][a] += error;
-                    self.normalised += error / f64::from(deviations[a]);
+                    let (got, wanted) = (chunk[step][a], labels[step][a]);
+                    self.absolute[step][a] += f64::from((got - wanted).abs());
+                    self.normalised += f64::from((scale.apply(a, got) - scale.apply(a, wanted)).abs());
                 }
             }
         }

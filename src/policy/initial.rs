@@ -2,6 +2,7 @@
 
 use super::PolicyError;
 use super::parameters::{Initial, Parameter};
+use super::positions;
 use crate::base::{Rng, Seed};
 use candle_core::{Device, Tensor};
 use rand::Rng as _;
@@ -17,6 +18,10 @@ pub fn initial_tensor(parameter: &Parameter, seed: Seed) -> Result<Tensor, Polic
         Initial::Xavier => {
             let sides: usize = parameter.shape.iter().sum();
             uniform(&mut rng, count, (6.0 / sides as f32).sqrt())
+        }
+        Initial::Line => {
+            let d = parameter.shape.last().copied().unwrap_or(1);
+            return Ok(positions::line(count / d.max(1), d)?.reshape(parameter.shape.as_slice())?);
         }
         Initial::FanIn(fan_in) => uniform(&mut rng, count, 1.0 / (fan_in as f32).sqrt()),
         Initial::KaimingFanOut(fan_out) => {

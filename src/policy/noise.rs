@@ -9,17 +9,23 @@ use rand::Rng as _;
 pub struct Noise {
     rng: Option<Rng>,
     dropout: f64,
+    latent: Option<Vec<f32>>,
 }
 
 impl Noise {
     /// No noise: inference.
     pub fn none() -> Self {
-        Self { rng: None, dropout: 0.0 }
+        Self { rng: None, dropout: 0.0, latent: None }
     }
 
     /// The noise of training.
     pub fn training(rng: Rng, dropout: f64) -> Self {
-        Self { rng: Some(rng), dropout }
+        Self { rng: Some(rng), dropout, latent: None }
+    }
+
+    /// Nothing is dropped, and the latent's noise is given: to compare a training pass with somebody else's.
+    pub fn given(latent: Vec<f32>) -> Self {
+        Self { rng: None, dropout: 0.0, latent: Some(latent) }
     }
 
     /// Whether anything is dropped.
@@ -45,8 +51,11 @@ impl Noise {
         }
     }
 
-    /// `count` numbers of the standard normal distribution; none at inference.
+    /// `count` numbers of the standard normal distribution, or those that were given; none at inference.
     pub fn normal(&mut self, count: usize) -> Option<Vec<f32>> {
+        if let Some(latent) = &self.latent {
+            return Some(latent.clone()).filter(|latent| latent.len() == count);
+        }
         let rng = self.rng.as_mut()?;
         Some((0..count).map(|_| normal(rng)).collect())
     }

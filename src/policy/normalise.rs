@@ -1,43 +1,56 @@
-//! Mean and deviation of every input and output: computed once from the training set, stored in the checkpoint,
-//! used by training and inference alike.
+//! How every input and output is normalised: computed once from the training set, stored in the checkpoint, used by
+//! training and inference alike. The arithmetic is LeRobot's, number by number.
 
 use super::PolicyError;
-use super::config::{ACTION_DIM, ActConfig};
+use super::config::{ActConfig, NormMode};
 use crate::dataset::TrainingSet;
 use serde::{Deserialize, Serialize};
 
-/// Added to a deviation before dividing, as in LeRobot.
-const EPSILON: f32 = 1e-8;
+/// Added to a deviation before dividing, and taken for a range that is zero, as in LeRobot.
+pub(super) const EPSILON: f32 = 1e-8;
 /// A column that varies less than this is constant in the data. It is then only centred: dividing by a tiny
 /// deviation would blow up the first value that differs.
 const CONSTANT_BELOW: f64 = 1e-3;
 /// Images used for the pixel statistics, evenly spread over the set: they move the mean by less than a grey level.
 const IMAGES_MEASURED: usize = 500;
 
-/// Mean and standard deviation, one number per column.
+/// Normalisation of one feature: a mode and two numbers per column.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct MeanStd {
-    /// Means.
-    pub mean: Vec<f32>,
-    /// Standard deviations, all positive.
-    pub std: Vec<f32>,
+pub struct Scale {
+    /// Which formula.
+    pub mode: NormMode,
+    /// Mean, minimum or lower percentile of each column; zeros for the identity.
+    pub low: Vec<f32>,
+    /// Deviation, maximum or upper percentile of each column; ones for the identity.
+    pub high: Vec<f32>,
 }
 
-/// The statistics of a policy.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Statistics {
-    /// Of the three channels, for pixels in [0, 1].
-    pub image: MeanStd,
-    /// Of the state, in physical units.
-    pub state: MeanStd,
-    /// Of the action.
-    pub action: MeanStd,
+impl NormMode {
+    /// Names of the two statistics that the mode needs; none for the identity.
+    pub fn statistics(self) -> Option<[&'static str; 2]> {
+        match self {
+            NormMode::MeanStd => Some(["mean", "std"]),
+            NormMode::MinMax => Some(["min", "max"]),
+            NormMode::Quantiles => Some(["q01", "q99"]),
+            NormMode::Quantile10 => Some(["q10", "q90"]),
+            NormMode::Identity => None,
+        }
+    }
 }
 
-impl MeanStd {
-    fn of(rows: impl Iterator<Item = f64> + Clone, columns: usize) -> MeanStd {
+impl Scale {
+    /// Centred on `mean`, divided by `std`.
+    pub fn mean_std(mean: Vec<f32>, std: Vec<f32>) -> Scale {
+        Scale { mode: NormMode::MeanStd, low: mean, high: std }
+    }
+
+    /// Nothing is done to any of these columns.
+    pub fn identity(columns: usize) -> Scale {
+        Scale { mode: NormMode::Identity, low: vec![0.0; columns], high: vec![1.0; columns] }
+    }
+
+    fn of(rows: impl Iterator<Item = f64> + Clone, columns: usize) -> Scale {
         let mut count = 0_u64;
         let mut mean = vec![0.0_f64; columns];
         for (i, value) in rows.clone().enumerate() {
@@ -52,30 +65,87 @@ impl MeanStd {
             variance[column] += (value - mean[column]) * (value - mean[column]);
         }
         let deviation = |v: f64| Some((v / per_column).sqrt()).filter(|d| *d >= CONSTANT_BELOW).unwrap_or(1.0) as f32;
-        MeanStd {
-            mean: mean.into_iter().map(|m| m as f32).collect(),
-            std: variance.into_iter().map(deviation).collect(),
+        Scale::mean_std(mean.into_iter().map(|m| m as f32).collect(), variance.into_iter().map(deviation).collect())
+    }
+
+    /// Numbers in a row.
+    pub fn columns(&self) -> usize {
+        self.low.len()
+    }
+
+    /// Whether there are `columns` finite numbers of each kind, in their order.
+    pub fn fits(&self, columns: usize) -> bool {
+        let finite = |numbers: &[f32]| numbers.len() == columns && numbers.iter().all(|n| n.is_finite());
+        let ordered = match self.mode {
+            NormMode::MeanStd | NormMode::Identity => self.high.iter().all(|std| *std >= 0.0),
+            NormMode::MinMax | NormMode::Quantiles | NormMode::Quantile10 => {
+                self.low.iter().zip(&self.high).all(|(low, high)| low <= high)
+            }
+        };
+        finite(&self.low) && finite(&self.high) && ordered
+    }
+
+    fn range(&self, column: usize) -> f32 {
+        let range = self.high[column] - self.low[column];
+        if range == 0.0 { EPSILON } else { range }
+    }
+
+    /// The normalised value of a number in `column`.
+    pub fn apply(&self, column: usize, value: f32) -> f32 {
+        match self.mode {
+            NormMode::MeanStd => (value - self.low[column]) / (self.high[column] + EPSILON),
+            NormMode::MinMax | NormMode::Quantiles | NormMode::Quantile10 => {
+                2.0 * (value - self.low[column]) / self.range(column) - 1.0
+            }
+            NormMode::Identity => value,
         }
     }
 
-    /// Whether there are `columns` finite means and positive deviations.
-    pub fn fits(&self, columns: usize) -> bool {
-        self.mean.len() == columns
-            && self.std.len() == columns
-            && self.mean.iter().all(|m| m.is_finite())
-            && self.std.iter().all(|s| s.is_finite() && *s > 0.0)
-    }
-
-    /// Appends (x − mean) / (std + ε), rows of this many columns.
-    pub fn normalise(&self, values: &[f32], out: &mut Vec<f32>) {
-        let columns = self.mean.iter().zip(&self.std).cycle();
-        out.extend(values.iter().zip(columns).map(|(x, (mean, std))| (x - mean) / (std + EPSILON)));
-    }
-
-    /// x·std + mean of the column.
+    /// The value whose normalised form this is.
     pub fn restore(&self, column: usize, value: f32) -> f32 {
-        value * self.std[column] + self.mean[column]
+        match self.mode {
+            NormMode::MeanStd => value * self.high[column] + self.low[column],
+            NormMode::MinMax => (value + 1.0) / 2.0 * self.range(column) + self.low[column],
+            NormMode::Quantiles | NormMode::Quantile10 => (value + 1.0) * self.range(column) / 2.0 + self.low[column],
+            NormMode::Identity => value,
+        }
     }
+
+    /// Appends the normalised values of rows of this many columns.
+    pub fn normalise(&self, values: &[f32], out: &mut Vec<f32>) {
+        let columns = self.columns().max(1);
+        if self.mode == NormMode::MeanStd {
+            let pairs = self.low.iter().zip(&self.high).cycle();
+            out.extend(values.iter().zip(pairs).map(|(x, (mean, std))| (x - mean) / (std + EPSILON)));
+        } else {
+            out.extend(values.iter().enumerate().map(|(i, x)| self.apply(i % columns, *x)));
+        }
+    }
+
+    /// The normalised value of each byte, per channel.
+    pub fn pixel_table(&self) -> PixelTable {
+        let mut table = Box::new([[0.0; 256]; 3]);
+        for (channel, row) in table.iter_mut().enumerate() {
+            for (byte, value) in row.iter_mut().enumerate() {
+                *value = self.apply(channel, byte as f32 / 255.0);
+            }
+        }
+        PixelTable(table)
+    }
+}
+
+/// The normalisation of everything a policy sees and does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Statistics {
+    /// Of each camera's three channels, for pixels in [0, 1].
+    pub images: Vec<Scale>,
+    /// Of the state, in physical units; no columns when there is none.
+    pub state: Scale,
+    /// Of the environment's state; no columns when there is none.
+    pub env: Scale,
+    /// Of the action.
+    pub action: Scale,
 }
 
 impl Statistics {
@@ -87,38 +157,44 @@ impl Statistics {
         let real = |i: usize| usize::from(set.valid[i]) * set.action_dim;
         let action = (0..set.len()).flat_map(|i| &set.chunk(i)[..real(i)]).map(|v| f64::from(*v));
         Statistics {
-            image: MeanStd::of(pixels, 3),
-            state: MeanStd::of(state, set.state_dim),
-            action: MeanStd::of(action, set.action_dim),
+            images: vec![Scale::of(pixels, 3)],
+            state: Scale::of(state, set.state_dim),
+            env: Scale::identity(0),
+            action: Scale::of(action, set.action_dim),
         }
     }
 
     /// Refuses statistics that do not fit the configuration.
     pub fn check(&self, config: &ActConfig) -> Result<(), PolicyError> {
-        for (what, columns, statistics) in
-            [("image", 3, &self.image), ("state", config.state_dim, &self.state), ("action", ACTION_DIM, &self.action)]
-        {
-            if !statistics.fits(columns) {
+        let modes = &config.normalization;
+        let cameras = self.images.iter().map(|scale| ("image", 3, scale, modes.visual));
+        let others = [
+            ("state", config.state_dim, &self.state, modes.state),
+            ("environment", config.env_dim, &self.env, modes.env),
+            ("action", config.action_dim, &self.action, modes.action),
+        ];
+        if self.images.len() != config.cameras.len() {
+            return Err(PolicyError::Shape {
+                what: "statistics",
+                wanted: format!("those of {} cameras", config.cameras.len()),
+                got: format!("those of {}", self.images.len()),
+            });
+        }
+        for (what, columns, scale, mode) in cameras.chain(others) {
+            if !scale.fits(columns) || (scale.mode != mode && columns > 0) {
                 return Err(PolicyError::Shape {
                     what: "statistics",
-                    wanted: format!("{columns} finite means and positive deviations of the {what}"),
-                    got: format!("{statistics:?}"),
+                    wanted: format!("{mode:?} with {columns} finite numbers of each kind for the {what}"),
+                    got: format!("{scale:?}"),
                 });
             }
         }
         Ok(())
     }
 
-    /// The normalised value of each byte, per channel.
+    /// The table of the first camera.
     pub fn pixel_table(&self) -> PixelTable {
-        let mut table = Box::new([[0.0; 256]; 3]);
-        for (channel, row) in table.iter_mut().enumerate() {
-            let (mean, std) = (self.image.mean[channel], self.image.std[channel]);
-            for (byte, value) in row.iter_mut().enumerate() {
-                *value = (byte as f32 / 255.0 - mean) / (std + EPSILON);
-            }
-        }
-        PixelTable(table)
+        self.images.first().unwrap_or(&Scale::identity(3)).pixel_table()
     }
 }
 
@@ -150,10 +226,9 @@ mod tests {
     #[test]
     fn statistics_leave_padding_out_and_only_centre_constant_columns() {
         let statistics = Statistics::of(&set());
-        assert_eq!(statistics.state, MeanStd { mean: vec![2.0, 5.0], std: vec![1.0, 1.0] });
-        assert_eq!(statistics.action.mean, [0.5]);
-        assert_eq!(statistics.image.mean, [0.5, 1.0, 0.2]);
-        assert_eq!(statistics.image.std, [0.5, 1.0, 1.0]);
+        assert_eq!(statistics.state, Scale::mean_std(vec![2.0, 5.0], vec![1.0, 1.0]));
+        assert_eq!(statistics.action.low, [0.5]);
+        assert_eq!(statistics.images, [Scale::mean_std(vec![0.5, 1.0, 0.2], vec![0.5, 1.0, 1.0])]);
     }
 
     #[test]
@@ -168,5 +243,19 @@ mod tests {
         statistics.state.normalise(&[2.5, 4.0], &mut normalised);
         assert_eq!(statistics.state.restore(0, normalised[0]), 2.5);
         assert_eq!(statistics.state.restore(1, normalised[1]), 4.0);
+    }
+
+    #[test]
+    fn every_mode_maps_its_ends_as_lerobot_does_and_back() {
+        let scale = |mode| Scale { mode, low: vec![1.0, 4.0], high: vec![3.0, 4.0] };
+        for mode in [NormMode::MinMax, NormMode::Quantiles, NormMode::Quantile10] {
+            let scale = scale(mode);
+            assert_eq!((scale.apply(0, 1.0), scale.apply(0, 3.0), scale.apply(0, 2.0)), (-1.0, 1.0, 0.0));
+            // A column without range: its only value is the lower end.
+            assert_eq!((scale.apply(1, 4.0), scale.restore(1, -1.0)), (-1.0, 4.0));
+            assert_eq!((scale.restore(0, -1.0), scale.restore(0, 0.5)), (1.0, 2.5));
+        }
+        assert_eq!((scale(NormMode::MeanStd).apply(0, 4.0), scale(NormMode::MeanStd).restore(0, 1.0)), (1.0, 4.0));
+        assert_eq!((scale(NormMode::Identity).apply(0, 4.0), scale(NormMode::Identity).restore(0, 4.0)), (4.0, 4.0));
     }
 }

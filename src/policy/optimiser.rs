@@ -30,6 +30,8 @@ pub struct Optimiser {
 pub struct Step {
     /// Learning rate.
     pub learning_rate: f64,
+    /// That of the image network.
+    pub backbone_learning_rate: f64,
     /// Weight decay.
     pub weight_decay: f64,
     /// Factor on the gradient: below 1 when it is clipped.
@@ -44,21 +46,30 @@ impl Optimiser {
         Self { updates: 0, first: vec![0.0; weights.len()], second: vec![0.0; weights.len()], average: weights }
     }
 
-    /// Moves all variables by one step, on up to `threads` threads. `gradient` is flat.
+    /// Moves all variables by one step, on up to `threads` threads. `gradient` is flat; `backbone` says of each variable
+    /// whether it belongs to the image network.
     ///
     /// Every number moves by itself, so the result does not depend on the number of threads.
-    pub fn update(&mut self, vars: &[Var], gradient: &[f32], step: Step, threads: usize) -> Result<(), PolicyError> {
+    pub fn update(
+        &mut self,
+        vars: &[Var],
+        backbone: &[bool],
+        gradient: &[f32],
+        step: Step,
+        threads: usize,
+    ) -> Result<(), PolicyError> {
         self.updates += 1;
         let exponent = i32::try_from(self.updates).unwrap_or(i32::MAX);
-        let factors = Factors {
+        let of_group = |learning_rate: f64| Factors {
             gradient: step.gradient_scale as f32,
-            keep: (1.0 - step.learning_rate * step.weight_decay) as f32,
-            rate: (step.learning_rate / (1.0 - BETA_1.powi(exponent))) as f32,
+            keep: (1.0 - learning_rate * step.weight_decay) as f32,
+            rate: (learning_rate / (1.0 - BETA_1.powi(exponent))) as f32,
             second: (1.0 / (1.0 - BETA_2.powi(exponent))) as f32,
             ema_keep: step.ema_keep.map(|keep| keep as f32),
         };
+        let factors = Groups { backbone: of_group(step.backbone_learning_rate), others: of_group(step.learning_rate) };
         let per_thread = gradient.len().div_ceil(threads.max(1));
-        let mut rest = Flat { vars, gradient, state: [&mut self.first, &mut self.second, &mut self.average] };
+        let mut rest = Flat { vars, backbone, gradient, state: [&mut self.first, &mut self.second, &mut self.average] };
         std::thread::scope(|scope| {
             let mut others = Vec::new();
             while rest.gradient.len() > per_thread {
@@ -75,6 +86,8 @@ impl Optimiser {
 /// Some variables with their stretches of the flat vectors.
 struct Flat<'a> {
     vars: &'a [Var],
+    /// Of each variable, whether it is the image network's; what is not said is not.
+    backbone: &'a [bool],
     gradient: &'a [f32],
     state: [&'a mut [f32]; 3],
 }
@@ -88,23 +101,33 @@ impl<'a> Flat<'a> {
             count += 1;
         }
         let (vars, other_vars) = self.vars.split_at(count);
+        let (backbone, other_backbone) = self.backbone.split_at(count.min(self.backbone.len()));
         let (gradient, other_gradient) = self.gradient.split_at(numbers);
         let [(m, other_m), (v, other_v), (a, other_a)] = self.state.map(|flat| flat.split_at_mut(numbers));
-        let other = Flat { vars: other_vars, gradient: other_gradient, state: [other_m, other_v, other_a] };
-        (Flat { vars, gradient, state: [m, v, a] }, other)
+        let state = [other_m, other_v, other_a];
+        let other = Flat { vars: other_vars, backbone: other_backbone, gradient: other_gradient, state };
+        (Flat { vars, backbone, gradient, state: [m, v, a] }, other)
     }
 
-    fn update(self, factors: Factors) -> Result<(), PolicyError> {
+    fn update(self, groups: Groups) -> Result<(), PolicyError> {
         let mut rest = self;
         while !rest.vars.is_empty() {
             let first;
             (first, rest) = rest.split(1);
             let var = &first.vars[0];
+            let factors = if first.backbone.first() == Some(&true) { groups.backbone } else { groups.others };
             let op = AdamW { factors, gradient: first.gradient, state: RefCell::new(first.state) };
             var.as_tensor().inplace_op1(&op)?;
         }
         Ok(())
     }
+}
+
+/// The factors of both groups of parameters.
+#[derive(Clone, Copy)]
+struct Groups {
+    backbone: Factors,
+    others: Factors,
 }
 
 #[derive(Clone, Copy)]
@@ -181,17 +204,39 @@ mod tests {
     fn first_step_moves_by_the_learning_rate_after_the_decay() {
         let var = Var::from_tensor(&Tensor::new(&[1.0_f32, -2.0], &Device::Cpu).unwrap()).unwrap();
         let mut optimiser = Optimiser::new(vec![1.0, -2.0]);
-        let step = Step { learning_rate: 0.1, weight_decay: 0.01, gradient_scale: 1.0, ema_keep: Some(0.5) };
-        optimiser.update(std::slice::from_ref(&var), &[0.5, -1.0], step, 1).unwrap();
+        let step = Step {
+            learning_rate: 0.1,
+            backbone_learning_rate: 0.05,
+            weight_decay: 0.01,
+            gradient_scale: 1.0,
+            ema_keep: Some(0.5),
+        };
+        optimiser.update(std::slice::from_ref(&var), &[], &[0.5, -1.0], step, 1).unwrap();
         let weights = var.to_vec1::<f32>().unwrap();
         assert!((weights[0] - 0.899).abs() < 1e-6 && (weights[1] + 1.898).abs() < 1e-6, "{weights:?}");
         assert!((optimiser.average[0] - 0.9495).abs() < 1e-6);
         // m = (0.07, 0.01) / 0.19, v = (0.00031225, 0.001999) / 0.001999 of the corrected moments.
-        optimiser.update(std::slice::from_ref(&var), &[0.25, 1.0], step, 1).unwrap();
+        optimiser.update(std::slice::from_ref(&var), &[], &[0.25, 1.0], step, 1).unwrap();
         let weights = var.to_vec1::<f32>().unwrap();
         let wanted_0 = 0.899 * 0.999 - 0.1 * (0.07 / 0.19) / (0.000_312_25_f32 / 0.001_999).sqrt();
         let wanted_1 = -1.898 * 0.999 - 0.1 * (0.01 / 0.19);
         assert!((weights[0] - wanted_0).abs() < 1e-5 && (weights[1] - wanted_1).abs() < 1e-5, "{weights:?}");
+    }
+
+    #[test]
+    fn the_image_network_has_a_learning_rate_of_its_own() {
+        let vars = [1.0_f32, 1.0].map(|w| Var::from_tensor(&Tensor::new(&[w], &Device::Cpu).unwrap()).unwrap());
+        let mut optimiser = Optimiser::new(vec![1.0, 1.0]);
+        let step = Step {
+            learning_rate: 0.1,
+            backbone_learning_rate: 0.05,
+            weight_decay: 0.0,
+            gradient_scale: 1.0,
+            ema_keep: None,
+        };
+        optimiser.update(&vars, &[true, false], &[1.0, 1.0], step, 2).unwrap();
+        let weights = vars.map(|var| var.to_vec1::<f32>().unwrap()[0]);
+        assert!((weights[0] - 0.95).abs() < 1e-6 && (weights[1] - 0.9).abs() < 1e-6, "{weights:?}");
     }
 
     #[test]
@@ -205,7 +250,13 @@ mod tests {
 
     #[test]
     fn threads_do_not_change_the_result() {
-        let step = Step { learning_rate: 0.1, weight_decay: 0.01, gradient_scale: 0.5, ema_keep: Some(0.9) };
+        let step = Step {
+            learning_rate: 0.1,
+            backbone_learning_rate: 0.05,
+            weight_decay: 0.01,
+            gradient_scale: 0.5,
+            ema_keep: Some(0.9),
+        };
         let results = [1, 2, 3, 8].map(|threads| {
             let vars: Vec<Var> = [3_usize, 1, 7, 2]
                 .iter()
@@ -213,7 +264,7 @@ mod tests {
                 .collect();
             let mut optimiser = Optimiser::new(vec![1.0; 13]);
             let gradient: Vec<f32> = (0..13_u8).map(|i| f32::from(i) - 6.5).collect();
-            optimiser.update(&vars, &gradient, step, threads).unwrap();
+            optimiser.update(&vars, &[false, true, false, false], &gradient, step, threads).unwrap();
             (vars.iter().map(|v| v.to_vec1::<f32>().unwrap()).collect::<Vec<_>>(), optimiser)
         });
         assert!(results.iter().all(|r| *r == results[0]));

@@ -1,10 +1,12 @@
 //! Every parameter of a configuration: name, shape and how it begins. The one place that says what a network holds.
+//! Buffers are stored with the parameters, but never trained.
 //!
 //! In memory a convolution's weight is `[O, K, K, I]` (channels last, as the operation wants it); in files it is
 //! `[O, I, K, K]` like everybody's. [`Parameter::conv`] marks those.
 
 use super::PolicyError;
-use super::config::{ACTION_DIM, ActConfig, Backbone};
+use super::config::{ActConfig, Backbone};
+use super::resnet;
 use candle_core::Tensor;
 use std::collections::BTreeMap;
 
@@ -23,6 +25,8 @@ pub enum Initial {
     FanIn(usize),
     /// Normal with deviation √(2 / fan_out): convolutions before a ReLU.
     KaimingFanOut(usize),
+    /// The fixed positions of a line of tokens; see `positions.rs`.
+    Line,
 }
 
 /// One parameter.
@@ -38,6 +42,27 @@ pub struct Parameter {
     pub conv: bool,
 }
 
+impl Parameter {
+    /// How many numbers it has, without overflow.
+    pub fn numbers(&self) -> u128 {
+        self.shape.iter().map(|side| *side as u128).product()
+    }
+
+    /// Whether it belongs to the image network, which has a learning rate of its own.
+    pub fn is_backbone(&self) -> bool {
+        self.name.starts_with("model.backbone.")
+    }
+
+    /// Its shape in files, where a convolution's weight is `[O, I, K, K]`.
+    pub fn file_shape(&self) -> Vec<usize> {
+        let mut shape = self.shape.clone();
+        if self.conv {
+            shape[1..].rotate_right(1);
+        }
+        shape
+    }
+}
+
 /// All parameters of a configuration, in the order of the forward pass.
 pub fn parameters(config: &ActConfig) -> Vec<Parameter> {
     let mut list = List::default();
@@ -46,27 +71,68 @@ pub fn parameters(config: &ActConfig) -> Vec<Parameter> {
         for layer in 0..config.n_vae_encoder_layers {
             list.layer(&format!("model.vae_encoder.layers.{layer}"), config, Owner::Vae);
         }
+        if config.pre_norm {
+            list.norm("model.vae_encoder.norm", d);
+        }
         list.add("model.vae_encoder_cls_embed.weight", &[1, d], Initial::Normal);
-        list.linear("model.vae_encoder_robot_state_input_proj", state, d);
-        list.linear("model.vae_encoder_action_input_proj", ACTION_DIM, d);
+        if state > 0 {
+            list.linear("model.vae_encoder_robot_state_input_proj", state, d);
+        }
+        list.linear("model.vae_encoder_action_input_proj", config.action_dim, d);
         list.linear("model.vae_encoder_latent_output_proj", d, 2 * config.latent_dim);
     }
-    list.backbone(&config.backbone);
+    if !config.cameras.is_empty() {
+        list.backbone(&config.backbone);
+    }
     for layer in 0..config.n_encoder_layers {
         list.layer(&format!("model.encoder.layers.{layer}"), config, Owner::Encoder);
+    }
+    if config.pre_norm {
+        list.norm("model.encoder.norm", d);
     }
     for layer in 0..config.n_decoder_layers {
         list.layer(&format!("model.decoder.layers.{layer}"), config, Owner::Decoder);
     }
     list.norm("model.decoder.norm", d);
-    list.linear("model.encoder_robot_state_input_proj", state, d);
+    if state > 0 {
+        list.linear("model.encoder_robot_state_input_proj", state, d);
+    }
+    if config.env_dim > 0 {
+        list.linear("model.encoder_env_state_input_proj", config.env_dim, d);
+    }
     list.linear("model.encoder_latent_input_proj", config.latent_dim, d);
-    let channels = config.backbone.channels();
-    list.conv("model.encoder_img_feat_input_proj.weight", [d, 1, 1, channels], Initial::FanIn(channels));
-    list.add("model.encoder_img_feat_input_proj.bias", &[d], Initial::FanIn(channels));
-    list.add("model.encoder_1d_feature_pos_embed.weight", &[2, d], Initial::Normal);
+    if !config.cameras.is_empty() {
+        let channels = config.backbone.channels();
+        list.conv("model.encoder_img_feat_input_proj.weight", [d, 1, 1, channels], Initial::FanIn(channels));
+        list.add("model.encoder_img_feat_input_proj.bias", &[d], Initial::FanIn(channels));
+    }
+    list.add("model.encoder_1d_feature_pos_embed.weight", &[config.single_tokens(), d], Initial::Normal);
     list.add("model.decoder_pos_embed.weight", &[config.chunk_size, d], Initial::Normal);
-    list.linear("model.action_head", d, ACTION_DIM);
+    list.linear("model.action_head", d, config.action_dim);
+    list.0
+}
+
+/// All buffers of a configuration: what frozen batch normalisations hold, and the table of positions that LeRobot
+/// stores although it is computed.
+pub fn buffers(config: &ActConfig) -> Vec<Parameter> {
+    let mut list = List::default();
+    if config.use_vae {
+        list.add("model.vae_encoder_pos_enc", &[1, config.vae_tokens(), config.dim_model], Initial::Line);
+    }
+    if let Backbone::Resnet { depth } = config.backbone
+        && !config.cameras.is_empty()
+    {
+        for unit in resnet::units(depth, false) {
+            for (name, initial) in [
+                ("weight", Initial::Ones),
+                ("bias", Initial::Zeros),
+                ("running_mean", Initial::Zeros),
+                ("running_var", Initial::Ones),
+            ] {
+                list.add(&format!("model.backbone.{}.{name}", unit.norm), &[unit.outputs], initial);
+            }
+        }
+    }
     list.0
 }
 
@@ -130,6 +196,17 @@ impl List {
 
     fn backbone(&mut self, backbone: &Backbone) {
         match backbone {
+            Backbone::Resnet { depth } => {
+                for unit in resnet::units(*depth, false) {
+                    let resnet::Unit { inputs, outputs, kernel, .. } = unit;
+                    let initial = Initial::KaimingFanOut(outputs * kernel * kernel);
+                    self.conv(
+                        &format!("model.backbone.{}.weight", unit.conv),
+                        [outputs, kernel, kernel, inputs],
+                        initial,
+                    );
+                }
+            }
             Backbone::GroupNormCnn { channels, .. } => {
                 let mut inputs = 3;
                 for (stage, outputs) in channels.iter().enumerate() {
@@ -170,28 +247,57 @@ impl<'a> Scope<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
+    use crate::policy::config::Camera;
+    use std::collections::BTreeMap;
+
+    /// What LeRobot's default network with a camera, a state of 4 and chunks of 20 stores, one `name dtype [shape]`
+    /// a line.
+    const DEFAULT: &str = include_str!("../../tests/fixtures/act_state_dict_default.txt");
+
+    fn stored(config: &ActConfig) -> BTreeMap<String, Vec<usize>> {
+        let all = parameters(config).into_iter().chain(buffers(config)).collect::<Vec<_>>();
+        let count = all.len();
+        let stored: BTreeMap<_, _> = all.into_iter().map(|p| (p.name.clone(), p.file_shape())).collect();
+        assert_eq!(stored.len(), count, "names are unique");
+        stored
+    }
+
+    fn standard() -> ActConfig {
+        let camera = Camera { key: "observation.images.ego".into(), height: 72, width: 96 };
+        ActConfig { cameras: vec![camera], state_dim: 4, chunk_size: 20, n_action_steps: 20, ..ActConfig::default() }
+    }
 
     #[test]
-    fn names_are_unique_and_follow_lerobot() {
-        let mut config = ActConfig::preset("quick", 72, 96, 4, 20).unwrap();
-        config.use_vae = true;
-        let list = parameters(&config);
-        let names: BTreeSet<_> = list.iter().map(|p| p.name.as_str()).collect();
-        assert_eq!(names.len(), list.len());
-        for name in [
-            "model.vae_encoder.layers.1.self_attn.in_proj_weight",
-            "model.vae_encoder_cls_embed.weight",
-            "model.encoder.layers.0.self_attn.out_proj.bias",
-            "model.decoder.layers.0.multihead_attn.in_proj_bias",
-            "model.decoder.layers.0.norm3.weight",
-            "model.decoder.norm.bias",
-            "model.encoder_img_feat_input_proj.weight",
-            "model.encoder_1d_feature_pos_embed.weight",
-            "model.decoder_pos_embed.weight",
-            "model.action_head.bias",
-        ] {
-            assert!(names.contains(name), "{name}");
-        }
+    fn the_default_network_stores_lerobots_234_tensors() {
+        let wanted: BTreeMap<String, Vec<usize>> = DEFAULT
+            .lines()
+            .filter_map(|line| {
+                let mut words = line.split_whitespace();
+                let name = words.next().filter(|name| name.starts_with("model."))?;
+                let shape = &line[line.find('[')? + 1..line.find(']')?];
+                Some((name.to_owned(), shape.split(',').map(|side| side.trim().parse().unwrap()).collect()))
+            })
+            .collect();
+        assert_eq!(wanted.len(), 234);
+        assert_eq!(stored(&standard()), wanted);
+        let numbers: u128 = parameters(&standard()).iter().map(Parameter::numbers).sum();
+        assert_eq!((parameters(&standard()).len(), numbers), (153, 51_552_132));
+    }
+
+    #[test]
+    fn inputs_and_norms_decide_which_tensors_there_are() {
+        let names = |change: &dyn Fn(&mut ActConfig)| {
+            let mut config = standard();
+            change(&mut config);
+            stored(&config)
+        };
+        let pre = names(&|c| c.pre_norm = true);
+        assert!(pre.contains_key("model.encoder.norm.weight") && pre.contains_key("model.vae_encoder.norm.bias"));
+        let blind = names(&|c| (c.env_dim, c.cameras) = (3, Vec::new()));
+        assert!(blind.contains_key("model.encoder_env_state_input_proj.weight"));
+        assert!(!blind.keys().any(|name| name.contains("backbone") || name.contains("img_feat")));
+        assert_eq!(blind["model.encoder_1d_feature_pos_embed.weight"], [3, 512]);
+        let plain = names(&|c| (c.use_vae, c.state_dim) = (false, 0));
+        assert!(!plain.keys().any(|name| name.contains("vae") || name.contains("robot_state")));
     }
 }

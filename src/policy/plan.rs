@@ -14,6 +14,8 @@ pub struct TrainPlan {
     pub batch: usize,
     /// Highest learning rate, reached after the warm-up.
     pub learning_rate: f64,
+    /// The same for the image network; without it, that of everything else.
+    pub backbone_learning_rate: Option<f64>,
     /// Updates over which the learning rate rises from nothing.
     pub warmup_updates: u32,
     /// Share of the learning rate left at the end of the cosine.
@@ -53,6 +55,7 @@ impl Default for TrainPlan {
             samples: 100_000,
             batch: 12,
             learning_rate: 7e-4,
+            backbone_learning_rate: None,
             warmup_updates: 200,
             final_lr_share: 0.1,
             weight_decay: 1e-4,
@@ -93,6 +96,9 @@ impl TrainPlan {
                 "learning_rate {} and clip_norm {} must be positive",
                 self.learning_rate, self.clip_norm
             ));
+        }
+        if self.backbone_learning_rate.is_some_and(|rate| !(0.0..1.0).contains(&rate)) {
+            return wrong("backbone_learning_rate must lie in 0..1".into());
         }
         let shares = [self.final_lr_share, self.newest_share, self.ema_decay, self.weight_decay];
         if shares.iter().any(|share| !(0.0..=1.0).contains(share)) {
@@ -140,6 +146,12 @@ impl TrainPlan {
         let progress = update as f64 / self.updates() as f64;
         let cosine = 0.5 * (1.0 + (std::f64::consts::PI * progress).cos());
         self.learning_rate * warmup * (self.final_lr_share + (1.0 - self.final_lr_share) * cosine)
+    }
+
+    /// The image network's learning rate then: it takes the same course.
+    pub fn backbone_learning_rate_at(&self, update: u64) -> f64 {
+        let share = self.backbone_learning_rate.map_or(1.0, |rate| rate / self.learning_rate);
+        self.learning_rate_at(update) * share
     }
 }
 

@@ -6,6 +6,7 @@ use super::PolicyError;
 use super::checkpoint::{read_tensors, write_tensors};
 use super::config::ActConfig;
 use super::hold_out::HoldOut;
+use super::inference::DatasetMark;
 use super::normalise::Statistics;
 use super::optimiser::Optimiser;
 use super::plan::TrainPlan;
@@ -29,8 +30,8 @@ pub struct Identity {
     pub config: ActConfig,
     /// The statistics it normalises with.
     pub statistics: Statistics,
-    /// Digest of the samples' states and labels.
-    pub data: String,
+    /// Digests of each dataset's states and labels.
+    pub datasets: Vec<DatasetMark>,
     /// Samples seen in earlier rounds.
     pub earlier_samples: u64,
 }
@@ -38,11 +39,11 @@ pub struct Identity {
 impl Identity {
     /// The first part in which two trainings differ.
     fn difference(&self, other: &Identity) -> Option<&'static str> {
-        let Identity { plan, config, statistics, data, earlier_samples } = self;
+        let Identity { plan, config, statistics, datasets, earlier_samples } = self;
         [
             ("the plan", *plan != other.plan),
             ("the configuration", *config != other.config),
-            ("the data", *data != other.data),
+            ("the data", *datasets != other.datasets),
             ("the start", *statistics != other.statistics || *earlier_samples != other.earlier_samples),
         ]
         .into_iter()

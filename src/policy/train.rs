@@ -9,9 +9,9 @@ mod weights;
 
 use super::PolicyError;
 use super::batch::Sampler;
-use super::config::{ACTION_DIM, ActConfig};
+use super::config::ActConfig;
 use super::hold_out::{self, HoldOut};
-use super::inference::{Origin, Policy};
+use super::inference::{DatasetMark, Origin, Policy};
 use super::loss::LossScale;
 use super::normalise::Statistics;
 use super::optimiser::{Optimiser, Step, add_up};
@@ -22,6 +22,7 @@ use super::worker::{Answer, LossParts, Share, Worker};
 use crate::base::{Cancel, Proportion};
 use crate::dataset::TrainingSet;
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Instant;
@@ -143,7 +144,7 @@ pub fn train(
         plan: plan.clone(),
         config: config.clone(),
         statistics: start.as_ref().map_or_else(|| Statistics::of(set), |s| s.statistics().clone()),
-        data: digest(set),
+        datasets: marks(set),
         earlier_samples: start.as_ref().map_or(0, Policy::samples),
     };
     let weights = Weights::new(config, plan, start.as_ref())?;
@@ -182,7 +183,10 @@ fn check_shapes(set: &TrainingSet, config: &ActConfig) -> Result<(), PolicyError
     if set.is_empty() {
         return Err(PolicyError::NoSamples);
     }
-    let wanted = (config.height, config.width, config.state_dim, config.chunk_size, ACTION_DIM);
+    let (height, width) = config.image_size().ok_or_else(|| {
+        PolicyError::Config(format!("training takes one camera, the network has {}", config.cameras.len()))
+    })?;
+    let wanted = (height, width, config.state_dim, config.chunk_size, config.action_dim);
     let got = (set.height, set.width, set.state_dim, set.chunk, set.action_dim);
     if wanted != got {
         return Err(PolicyError::Shape {
@@ -194,22 +198,21 @@ fn check_shapes(set: &TrainingSet, config: &ActConfig) -> Result<(), PolicyError
     Ok(())
 }
 
-/// Tells data apart by states, labels and sources; equal ones with other images do not occur in practice, and
-/// reading gigabytes of images at every start would.
-fn digest(set: &TrainingSet) -> String {
-    let mut hasher = blake3::Hasher::new();
-    for numbers in [&set.states, &set.chunks] {
-        for part in numbers.chunks(4096) {
-            let bytes: Vec<u8> = part.iter().flat_map(|v| v.to_le_bytes()).collect();
+/// Digests of each dataset's samples. States and labels tell data apart; equal ones with other images do not occur
+/// in practice, and reading gigabytes of images at every start would.
+fn marks(set: &TrainingSet) -> Vec<DatasetMark> {
+    let whole = [0..set.len()];
+    let sources = if set.sources.is_empty() { &whole[..] } else { &set.sources[..] };
+    let mark = |source: &Range<usize>| {
+        let mut hasher = blake3::Hasher::new();
+        for sample in source.clone() {
+            let numbers = set.state(sample).iter().chain(set.chunk(sample));
+            let bytes: Vec<u8> = numbers.flat_map(|v| v.to_le_bytes()).chain([set.valid[sample]]).collect();
             hasher.update(&bytes);
         }
-    }
-    hasher.update(&set.valid);
-    for source in &set.sources {
-        hasher.update(&(source.start as u64).to_le_bytes());
-        hasher.update(&(source.end as u64).to_le_bytes());
-    }
-    hasher.finalize().to_hex().to_string()
+        DatasetMark { samples: source.len() as u64, blake3: hasher.finalize().to_hex().to_string() }
+    };
+    sources.iter().map(mark).collect()
 }
 
 struct Training<'a> {
@@ -371,10 +374,12 @@ impl<'a> Training<'a> {
         let update = self.course.updates;
         let samples = self.sampler.draw(plan, update);
         let real: u64 = samples.iter().map(|i| u64::from(self.set.valid[*i])).sum();
+        let config = &self.identity.config;
+        let numbers = config.action_dim as u64;
         let scale = LossScale {
-            real_numbers: (real * ACTION_DIM as u64) as f64,
+            numbers: config.l1_mean.divisor(real * numbers, samples.len() as u64 * config.chunk_size as u64 * numbers),
             samples: samples.len() as f64,
-            kl_weight: self.identity.config.kl_weight,
+            kl_weight: config.kl_weight,
         };
         let per_worker = samples.len().div_ceil(lines.len());
         let mut shares = samples.chunks(per_worker);
@@ -405,13 +410,14 @@ impl<'a> Training<'a> {
         let done = update + 1;
         let step = Step {
             learning_rate: plan.learning_rate_at(update),
+            backbone_learning_rate: plan.backbone_learning_rate_at(update),
             weight_decay: plan.weight_decay,
             gradient_scale: (plan.clip_norm / (norm + 1e-6)).min(1.0),
             ema_keep: done
                 .is_multiple_of(TrainPlan::EMA_EVERY_UPDATES)
                 .then(|| ema_keep(plan.ema_decay, done / TrainPlan::EMA_EVERY_UPDATES)),
         };
-        self.optimiser.update(&self.weights.vars, gradient, step, plan.threads)?;
+        self.optimiser.update(&self.weights.vars, &self.weights.backbone, gradient, step, plan.threads)?;
         self.course.updates = done;
         Ok(loss)
     }
@@ -428,8 +434,11 @@ impl<'a> Training<'a> {
 
     fn policy(&self, flat: &[f32]) -> Result<Policy, PolicyError> {
         let Identity { plan, config, statistics, earlier_samples, .. } = self.identity;
-        let origin = Origin { seed: plan.seed.0, samples: earlier_samples + self.samples() };
-        Policy::new(config.clone(), statistics.clone(), origin, self.weights.split(flat)?)
+        let samples = earlier_samples + self.samples();
+        let origin = Origin { seed: plan.seed.0, samples, datasets: self.identity.datasets.clone() };
+        let mut tensors = self.weights.split(flat)?;
+        tensors.extend(self.weights.buffers.clone());
+        Policy::new(config.clone(), statistics.clone(), origin, tensors)
     }
 
     fn outcome(self) -> Result<TrainOutcome, PolicyError> {

@@ -1,9 +1,10 @@
-//! The layers of the encoders and of the decoder: post-norm, as in the original transformer and in ACT.
+//! The layers of the encoders and of the decoder: post-norm as in the original transformer and in ACT, or pre-norm.
 //!
 //! Positions are added to queries and keys, never to values. Since (x + p)·Wᵀ = x·Wᵀ + p·Wᵀ, the positions are
 //! projected once and become a part of the projection's bias, so that q, k and v of a layer come from one product.
 
 use super::PolicyError;
+use super::config::{ActConfig, FeedForwardActivation};
 use super::noise::Noise;
 use super::ops::attention::{Masks, cross_attention, self_attention};
 use super::ops::layer_norm::{add_layer_norm, layer_norm};
@@ -14,6 +15,21 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 type Tensors = BTreeMap<String, Tensor>;
+
+/// What all layers of a network have in common.
+#[derive(Debug, Clone, Copy)]
+pub struct Style {
+    heads: usize,
+    pre_norm: bool,
+    activation: FeedForwardActivation,
+}
+
+impl Style {
+    /// The style of a configuration's layers.
+    pub fn of(config: &ActConfig) -> Self {
+        Self { heads: config.n_heads, pre_norm: config.pre_norm, activation: config.feedforward_activation }
+    }
+}
 
 /// Weight and bias of a linear layer.
 pub struct Linear {
@@ -35,6 +51,11 @@ impl Linear {
     /// x `[…, I]` → `[…, O]`
     pub fn forward(&self, x: &Tensor) -> Result<Tensor, PolicyError> {
         Ok(linear(x, &self.weight, &self.bias, Activation::Identity)?)
+    }
+
+    /// Where its parameters lie.
+    pub fn device(&self) -> &candle_core::Device {
+        self.weight.device()
     }
 
     fn forward_relu(&self, x: &Tensor) -> Result<Tensor, PolicyError> {
@@ -143,18 +164,27 @@ impl Attention {
 struct FeedForward {
     linear1: Linear,
     linear2: Linear,
+    activation: FeedForwardActivation,
 }
 
 impl FeedForward {
-    fn new(tensors: &Tensors, name: &str) -> Result<Self, PolicyError> {
+    fn new(tensors: &Tensors, name: &str, activation: FeedForwardActivation) -> Result<Self, PolicyError> {
         Ok(Self {
             linear1: Linear::new(tensors, &format!("{name}.linear1"))?,
             linear2: Linear::new(tensors, &format!("{name}.linear2"))?,
+            activation,
         })
     }
 
     fn forward(&self, x: &Tensor, noise: &mut Noise) -> Result<Tensor, PolicyError> {
-        let hidden = noise.drop(self.linear1.forward_relu(x)?)?;
+        let hidden = match self.activation {
+            FeedForwardActivation::Relu => self.linear1.forward_relu(x)?,
+            FeedForwardActivation::Gelu => self.linear1.forward(x)?.gelu_erf()?,
+            FeedForwardActivation::Glu => {
+                return Err(PolicyError::Config("feedforward_activation \"glu\" cannot be run".into()));
+            }
+        };
+        let hidden = noise.drop(hidden)?;
         Ok(noise.drop(self.linear2.forward(&hidden)?)?)
     }
 }
@@ -165,14 +195,16 @@ pub struct EncoderLayer {
     feed_forward: FeedForward,
     norm1: Norm,
     norm2: Norm,
+    pre_norm: bool,
 }
 
 impl EncoderLayer {
     /// Takes the parameters below `name`.
-    pub fn new(tensors: &Tensors, name: &str, heads: usize) -> Result<Self, PolicyError> {
+    pub fn new(tensors: &Tensors, name: &str, style: Style) -> Result<Self, PolicyError> {
         Ok(Self {
-            attention: Attention::new(tensors, &format!("{name}.self_attn"), heads)?,
-            feed_forward: FeedForward::new(tensors, name)?,
+            attention: Attention::new(tensors, &format!("{name}.self_attn"), style.heads)?,
+            feed_forward: FeedForward::new(tensors, name, style.activation)?,
+            pre_norm: style.pre_norm,
             norm1: Norm::new(tensors, &format!("{name}.norm1"))?,
             norm2: Norm::new(tensors, &format!("{name}.norm2"))?,
         })
@@ -187,6 +219,12 @@ impl EncoderLayer {
         ignored_keys: Option<Vec<bool>>,
         noise: &mut Noise,
     ) -> Result<Tensor, PolicyError> {
+        if self.pre_norm {
+            let attended = self.attention.forward_self(&self.norm1.forward(x)?, positions, ignored_keys, noise)?;
+            let x = (x + noise.drop(attended)?)?;
+            let fed = self.feed_forward.forward(&self.norm2.forward(&x)?, noise)?;
+            return Ok((x + fed)?);
+        }
         let attended = self.attention.forward_self(x, positions, ignored_keys, noise)?;
         let x = self.norm1.forward_sum(x, &noise.drop(attended)?)?;
         let fed = self.feed_forward.forward(&x, noise)?;
@@ -208,28 +246,30 @@ pub struct DecoderLayer {
     cross_attention: Attention,
     feed_forward: FeedForward,
     norms: [Norm; 3],
+    pre_norm: bool,
 }
 
 impl DecoderLayer {
     /// Takes the parameters below `name`.
-    pub fn new(tensors: &Tensors, name: &str, heads: usize) -> Result<Self, PolicyError> {
+    pub fn new(tensors: &Tensors, name: &str, style: Style) -> Result<Self, PolicyError> {
         let norm = |i: usize| Norm::new(tensors, &format!("{name}.norm{i}"));
         Ok(Self {
-            self_attention: Attention::new(tensors, &format!("{name}.self_attn"), heads)?,
-            cross_attention: Attention::new(tensors, &format!("{name}.multihead_attn"), heads)?,
-            feed_forward: FeedForward::new(tensors, name)?,
+            self_attention: Attention::new(tensors, &format!("{name}.self_attn"), style.heads)?,
+            cross_attention: Attention::new(tensors, &format!("{name}.multihead_attn"), style.heads)?,
+            feed_forward: FeedForward::new(tensors, name, style.activation)?,
             norms: [norm(1)?, norm(2)?, norm(3)?],
+            pre_norm: style.pre_norm,
         })
     }
 
-    /// The first layer, whose input is zeros. Without dropout its self-attention is one constant vector, so the
-    /// queries are the same for all sequences and are projected once.
+    /// The first layer, whose input is zeros. Without dropout and pre-norm its self-attention is one constant vector,
+    /// so the queries are the same for all sequences and are projected once.
     ///
     /// # Shapes
     /// positions `[T, D]` → `[B, T, D]`
     pub fn forward_first(&self, positions: &Tensor, memory: &Memory, noise: &mut Noise) -> Result<Tensor, PolicyError> {
         let (tokens, d) = positions.dims2()?;
-        if noise.drops() {
+        if noise.drops() || self.pre_norm {
             let zeros = Tensor::zeros((memory.tokens.dim(0)?, tokens, d), positions.dtype(), positions.device())?;
             return self.forward(&zeros, positions, memory, noise);
         }
@@ -250,12 +290,32 @@ impl DecoderLayer {
         memory: &Memory,
         noise: &mut Noise,
     ) -> Result<Tensor, PolicyError> {
+        if self.pre_norm {
+            return self.forward_pre_norm(x, positions, memory, noise);
+        }
         let attended = self.self_attention.forward_self(x, positions, None, noise)?;
         let x = self.norms[0].forward_sum(x, &noise.drop(attended)?)?;
         let attended = self.cross_attention.forward_cross(&x, positions, memory, noise)?;
         let x = self.norms[1].forward_sum(&x, &noise.drop(attended)?)?;
         let fed = self.feed_forward.forward(&x, noise)?;
         self.norms[2].forward_sum(&x, &fed)
+    }
+}
+
+impl DecoderLayer {
+    fn forward_pre_norm(
+        &self,
+        x: &Tensor,
+        positions: &Tensor,
+        memory: &Memory,
+        noise: &mut Noise,
+    ) -> Result<Tensor, PolicyError> {
+        let attended = self.self_attention.forward_self(&self.norms[0].forward(x)?, positions, None, noise)?;
+        let x = (x + noise.drop(attended)?)?;
+        let attended = self.cross_attention.forward_cross(&self.norms[1].forward(&x)?, positions, memory, noise)?;
+        let x = (x + noise.drop(attended)?)?;
+        let fed = self.feed_forward.forward(&self.norms[2].forward(&x)?, noise)?;
+        Ok((x + fed)?)
     }
 }
 
@@ -285,7 +345,7 @@ mod tests {
                 )
             })
             .collect();
-        DecoderLayer::new(&tensors, "model.decoder.layers.0", 4).unwrap()
+        DecoderLayer::new(&tensors, "model.decoder.layers.0", Style::of(&config)).unwrap()
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl<'a> Worker<'a> {
         let batch = Batch::gather(self.set, &samples, self.statistics, &self.pixels)?;
         let mut noise = Noise::training(noise.rng(), self.dropout);
         let labels = Labels { actions: &batch.target, padding: &batch.padding };
-        let prediction = self.act.forward(&batch.images, &batch.state, Some(&labels), &mut noise)?;
+        let prediction = self.act.forward(&batch.inputs(), Some(&labels), &mut noise)?;
         let loss = loss(&prediction, &batch.target, &batch.mask, scale)?;
         let (grads, mut gradient) = Sink::new(self.vars, gradient).collect(|| loss.backward());
         let grads = grads?;

@@ -74,6 +74,7 @@ pub(crate) struct Driver<'a> {
 impl Driver<'_> {
     /// Refuses what cannot be driven.
     pub(crate) fn check(&self) -> Result<(), RolloutError> {
+        self.policy.check_drivable()?;
         let config = self.policy.config();
         if let Some(problem) = self.execution.problem(config.chunk_size) {
             return Err(RolloutError::Order(problem));
@@ -99,8 +100,8 @@ impl Driver<'_> {
 
     /// An eye for the images the policy was trained on.
     pub(crate) fn eye(&self) -> Eye {
-        let config = self.policy.config();
-        Eye::new(config.width, config.height)
+        let (height, width) = self.policy.config().image_size().unwrap_or_default();
+        Eye::new(width, height)
     }
 }
 

@@ -13,35 +13,51 @@ use std::cell::RefCell;
 /// Patches of this many numbers at most are laid out at once, unless one image has more: 512 KiB.
 const PATCH_NUMBERS: usize = 128 * 1024;
 
+/// How the kernel moves over the image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moves {
+    /// Pixels between two output pixels.
+    pub stride: usize,
+    /// Rows and columns of zeros around the image.
+    pub padding: usize,
+    /// Pixels between two columns of the kernel.
+    pub dilation: usize,
+}
+
+impl Moves {
+    /// A kernel without holes.
+    pub fn dense(stride: usize, padding: usize) -> Self {
+        Self { stride, padding, dilation: 1 }
+    }
+}
+
 /// Convolves without bias. The gradient with respect to `image` is only computed when something needs it.
 ///
 /// # Shapes
-/// image `[B, H, W, C]`, weight `[O, K, K, C]` → `[B, (H + 2·padding − K) / stride + 1, …, O]`
-pub fn conv2d(image: &Tensor, weight: &Tensor, stride: usize, padding: usize) -> Result<Tensor> {
+/// image `[B, H, W, C]`, weight `[O, K, K, C]` → `[B, (H + 2·padding − reach) / stride + 1, …, O]` with
+/// reach = dilation·(K − 1) + 1
+pub fn conv2d(image: &Tensor, weight: &Tensor, moves: Moves) -> Result<Tensor> {
     if image.device().is_cpu() {
-        return image.contiguous()?.apply_op2(&weight.contiguous()?, Conv2d { stride, padding });
+        return image.contiguous()?.apply_op2(&weight.contiguous()?, Conv2d(moves));
     }
-    stock(image, weight, stride, padding)
+    stock(image, weight, moves)
 }
 
 /// The same with candle's operations. Candle's backward pass fails when height and width leave different numbers of
 /// rows over (it looks at the height only), so both sides first get zeros up to the same surplus, which no kernel
 /// position reaches beyond what the padding gives anyway.
-fn stock(image: &Tensor, weight: &Tensor, stride: usize, padding: usize) -> Result<Tensor> {
+fn stock(image: &Tensor, weight: &Tensor, Moves { stride, padding, dilation }: Moves) -> Result<Tensor> {
     let mut image = image.permute((0, 3, 1, 2))?;
-    let kernel = weight.dim(1)?;
+    let reach = dilation * (weight.dim(1)? - 1) + 1;
     for side in [2, 3] {
-        let surplus = (image.dim(side)? + 2 * padding - kernel) % stride;
+        let surplus = (image.dim(side)? + 2 * padding - reach) % stride;
         image = image.pad_with_zeros(side, 0, stride - 1 - surplus)?;
     }
     let weight = weight.permute((0, 3, 1, 2))?.contiguous()?;
-    image.contiguous()?.conv2d(&weight, padding, stride, 1, 1)?.permute((0, 2, 3, 1))?.contiguous()
+    image.contiguous()?.conv2d(&weight, padding, stride, dilation, 1)?.permute((0, 2, 3, 1))?.contiguous()
 }
 
-struct Conv2d {
-    stride: usize,
-    padding: usize,
-}
+struct Conv2d(Moves);
 
 /// Sizes of one convolution; see [`conv2d`] for the letters.
 struct Geometry {
@@ -53,6 +69,7 @@ struct Geometry {
     kernel: usize,
     stride: usize,
     padding: usize,
+    dilation: usize,
     out_height: usize,
     out_width: usize,
 }
@@ -61,16 +78,29 @@ impl Conv2d {
     fn geometry(&self, image: &Shape, weight: &Shape) -> Result<Geometry> {
         let (images, height, width, channels) = image.dims4()?;
         let (outputs, kernel, kernel_width, weight_channels) = weight.dims4()?;
-        let Self { stride, padding } = *self;
+        let Moves { stride, padding, dilation } = self.0;
         if kernel != kernel_width || channels != weight_channels {
             bail!("image {image:?} cannot be convolved with weight {weight:?}");
         }
-        if stride == 0 || height + 2 * padding < kernel || width + 2 * padding < kernel {
-            bail!("a kernel of {kernel} does not fit image {image:?} at stride {stride}");
+        let reach = dilation * (kernel.max(1) - 1) + 1;
+        if stride == 0 || dilation == 0 || height + 2 * padding < reach || width + 2 * padding < reach {
+            bail!("a kernel of {kernel} does not fit image {image:?} with {:?}", self.0);
         }
-        let out_height = (height + 2 * padding - kernel) / stride + 1;
-        let out_width = (width + 2 * padding - kernel) / stride + 1;
-        Ok(Geometry { images, height, width, channels, outputs, kernel, stride, padding, out_height, out_width })
+        let out_height = (height + 2 * padding - reach) / stride + 1;
+        let out_width = (width + 2 * padding - reach) / stride + 1;
+        Ok(Geometry {
+            images,
+            height,
+            width,
+            channels,
+            outputs,
+            kernel,
+            stride,
+            padding,
+            dilation,
+            out_height,
+            out_width,
+        })
     }
 }
 
@@ -97,6 +127,9 @@ impl Geometry {
     /// and `blank(patch_offset, len)` for every run that lies outside of it.
     #[inline(always)]
     fn runs(&self, mut run: impl FnMut(usize, usize, usize), mut blank: impl FnMut(usize, usize)) {
+        if self.dilation > 1 {
+            return self.single_pixels(run, blank);
+        }
         let (row_len, c) = (self.kernel * self.channels, self.channels);
         let mut at = 0;
         for oy in 0..self.out_height {
@@ -120,6 +153,26 @@ impl Geometry {
                         }
                     }
                     at += row_len;
+                }
+            }
+        }
+    }
+
+    /// [`Geometry::runs`] of a kernel with holes: every pixel is a run of its own.
+    fn single_pixels(&self, mut run: impl FnMut(usize, usize, usize), mut blank: impl FnMut(usize, usize)) {
+        let inside = |at: usize, side: usize| at.checked_sub(self.padding).filter(|at| *at < side);
+        let mut at = 0;
+        for oy in 0..self.out_height {
+            for ox in 0..self.out_width {
+                for ky in 0..self.kernel {
+                    let y = inside(oy * self.stride + ky * self.dilation, self.height);
+                    for kx in 0..self.kernel {
+                        match (y, inside(ox * self.stride + kx * self.dilation, self.width)) {
+                            (Some(y), Some(x)) => run(at, (y * self.width + x) * self.channels, self.channels),
+                            (None, _) | (_, None) => blank(at, self.channels),
+                        }
+                        at += self.channels;
+                    }
                 }
             }
         }
@@ -262,20 +315,19 @@ mod tests {
 
     #[test]
     fn equals_the_stock_path_on_odd_sizes_strides_and_batch_one() {
-        for (b, h, w, c, o, k, stride, padding) in [
-            (1, 5, 7, 3, 4, 3, 2, 1),
-            (2, 8, 6, 2, 5, 3, 1, 1),
-            (3, 9, 12, 4, 3, 3, 2, 1),
-            (2, 11, 13, 3, 8, 7, 2, 3),
-            (2, 6, 6, 5, 4, 1, 2, 0),
-            (1, 4, 4, 2, 3, 1, 1, 0),
+        for (b, h, w, c, o, k, stride, padding, dilation) in [
+            (1, 5, 7, 3, 4, 3, 2, 1, 1),
+            (2, 8, 6, 2, 5, 3, 1, 1, 1),
+            (3, 9, 12, 4, 3, 3, 2, 1, 1),
+            (2, 11, 13, 3, 8, 7, 2, 3, 1),
+            (2, 6, 6, 5, 4, 1, 2, 0, 1),
+            (1, 4, 4, 2, 3, 1, 1, 0, 1),
+            (2, 5, 7, 3, 4, 3, 1, 2, 2),
+            (1, 9, 8, 2, 3, 3, 2, 1, 3),
         ] {
+            let moves = Moves { stride, padding, dilation };
             let inputs = [random(&[b, h, w, c], 1), random(&[o, k, k, c], 2)];
-            assert_same_function(
-                &inputs,
-                |t| conv2d(&t[0], &t[1], stride, padding),
-                |t| stock(&t[0], &t[1], stride, padding),
-            );
+            assert_same_function(&inputs, |t| conv2d(&t[0], &t[1], moves), |t| stock(&t[0], &t[1], moves));
         }
     }
 
@@ -283,13 +335,18 @@ mod tests {
     fn an_image_without_gradient_gets_none() {
         let image = random(&[1, 4, 4, 3], 1);
         let weight = candle_core::Var::from_tensor(&random(&[2, 3, 3, 3], 2)).unwrap();
-        let grads = conv2d(&image, &weight, 1, 1).unwrap().sum_all().unwrap().backward().unwrap();
+        let grads = conv2d(&image, &weight, Moves::dense(1, 1)).unwrap().sum_all().unwrap().backward().unwrap();
         assert!(grads.get(&image).is_none() && grads.get(&weight).is_some());
     }
 
     #[test]
     fn shapes_that_do_not_fit_are_errors() {
-        assert!(conv2d(&random(&[1, 4, 4, 3], 1), &random(&[2, 3, 3, 4], 2), 1, 1).is_err());
-        assert!(conv2d(&random(&[1, 2, 2, 3], 1), &random(&[2, 5, 5, 3], 2), 1, 1).is_err());
+        let refused = |image: &[usize], weight: &[usize], moves| {
+            assert!(conv2d(&random(image, 1), &random(weight, 2), moves).is_err(), "{moves:?}");
+        };
+        refused(&[1, 4, 4, 3], &[2, 3, 3, 4], Moves::dense(1, 1));
+        refused(&[1, 2, 2, 3], &[2, 5, 5, 3], Moves::dense(1, 1));
+        refused(&[1, 4, 4, 3], &[2, 3, 3, 3], Moves { dilation: 3, ..Moves::dense(1, 1) });
+        refused(&[1, 4, 4, 3], &[2, 3, 3, 3], Moves { dilation: 0, ..Moves::dense(1, 1) });
     }
 }

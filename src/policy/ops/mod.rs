@@ -9,10 +9,12 @@
 //! feature map already is a list of tokens.
 
 pub mod attention;
+pub mod channel_affine;
 pub mod conv2d;
 pub mod group_norm;
 pub mod layer_norm;
 pub mod linear;
+pub mod max_pool;
 
 mod channels;
 mod lanes;

@@ -3,6 +3,7 @@
 use super::*;
 use crate::base::{Proportion, Seed};
 use crate::policy::Observation;
+use crate::policy::config::ACTION_DIM;
 use rand::Rng as _;
 
 /// 32 images with a bright column; the action says where it is.
@@ -198,7 +199,7 @@ fn every_variable_gets_a_gradient() {
     weights.set(&weights.flat().unwrap().iter().map(|w| w + rng.random_range(-0.1..0.1)).collect::<Vec<_>>()).unwrap();
     let statistics = Statistics::of(&set);
     let worker = Worker::new(&config, &set, &statistics, &weights.vars, &weights.named).unwrap();
-    let scale = LossScale { real_numbers: 48.0, samples: 12.0, kl_weight: 10.0 };
+    let scale = LossScale { numbers: 48.0, samples: 12.0, kl_weight: 10.0 };
     let share = Share { samples: (0..12).collect(), scale, noise: Seed(1), gradient: vec![0.0; weights.count()] };
     let gradient = weights.split(&worker.run(share).unwrap().gradient).unwrap();
     for (name, gradient) in gradient {

@@ -5,7 +5,7 @@ use super::super::config::ActConfig;
 use super::super::inference::Policy;
 use super::super::initial::initial_tensor;
 use super::super::ops::with_slice;
-use super::super::parameters::{Parameter, parameters};
+use super::super::parameters::{Parameter, buffers, parameters};
 use super::super::plan::TrainPlan;
 use candle_core::{Device, Tensor, Var};
 use std::collections::BTreeMap;
@@ -13,10 +13,14 @@ use std::collections::BTreeMap;
 /// The variables, in order and by name.
 pub struct Weights {
     parameters: Vec<Parameter>,
+    /// Of each variable, whether it is the image network's.
+    pub backbone: Vec<bool>,
     /// In the order of `parameters.rs`.
     pub vars: Vec<Var>,
-    /// The same by name.
+    /// Variables and buffers.
     pub named: BTreeMap<String, Tensor>,
+    /// What is stored with the weights, but never trained.
+    pub buffers: BTreeMap<String, Tensor>,
 }
 
 impl Weights {
@@ -26,16 +30,23 @@ impl Weights {
         let seed = plan.seed.child("weights", 0);
         let mut vars = Vec::with_capacity(parameters.len());
         let mut named = BTreeMap::new();
+        let beginning = |parameter: &Parameter| match start.and_then(|s| s.parameters().get(&parameter.name)) {
+            Some(tensor) => Ok(tensor.clone()),
+            None => initial_tensor(parameter, seed),
+        };
+        let buffers: BTreeMap<String, Tensor> = buffers(config)
+            .iter()
+            .map(|buffer| Ok((buffer.name.clone(), beginning(buffer)?)))
+            .collect::<Result<_, PolicyError>>()?;
         for parameter in &parameters {
-            let tensor = match start.and_then(|start| start.parameters().get(&parameter.name)) {
-                Some(tensor) => tensor.clone(),
-                None => initial_tensor(parameter, seed)?,
-            };
+            let tensor = beginning(parameter)?;
             let var = Var::from_tensor(&tensor.copy()?)?;
             named.insert(parameter.name.clone(), var.as_tensor().clone());
             vars.push(var);
         }
-        Ok(Self { parameters, vars, named })
+        named.extend(buffers.clone());
+        let backbone = parameters.iter().map(Parameter::is_backbone).collect();
+        Ok(Self { parameters, backbone, vars, named, buffers })
     }
 
     /// Numbers in all of them together.
