@@ -42,6 +42,8 @@ pub enum Command {
     Generate(GenerateArgs),
     /// Look into datasets on disk, check them, export them to video
     Dataset(DatasetArgs),
+    /// List scenario families, show their schema, or check a proposed one
+    Scenario(super::scenario::ScenarioArgs),
     /// Train a policy on datasets
     Train(TrainArgs),
     /// Drive a policy or the expert in closed loop on scenes by seed
@@ -148,6 +150,12 @@ pub struct GenerateArgs {
     /// Scenario family; may be repeated [default: all alike]
     #[arg(long, value_name = "NAME")]
     pub scenario: Vec<String>,
+    /// Scenario families of your own, TOML or JSON: checked first, then they can be named with --scenario
+    #[arg(long, value_name = "FILE")]
+    pub scenario_file: Option<PathBuf>,
+    /// Colours of the bricks: red, blue, green, orange, white, azure, lime, purple, or all [default: each family's own]
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub colours: Vec<String>,
     /// What disturbs the expert: none, noise, bad-start, or mixed as in the preset
     #[arg(long, value_name = "NAME", default_value = "mixed")]
     pub strategy: Strategy,

@@ -80,7 +80,7 @@ pub fn run(config: &Config, args: &DiagnoseArgs) -> anyhow::Result<Ending> {
     let case = Case {
         set: SceneSet {
             seed: EvaluationSeed(args.seed_base),
-            families: families(&args.scenario)?,
+            families: families(&sim::Catalogue::default(), &args.scenario)?,
             bricks: args.bricks,
             scenes: args.episodes,
         },

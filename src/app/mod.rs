@@ -16,6 +16,7 @@ mod preview;
 mod price_books;
 mod probe;
 mod rollouts;
+mod scenario;
 mod standalone;
 mod steer;
 mod team;
@@ -103,6 +104,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Ending> {
         Command::Loop(args) => block_on(steer::run(&cli.data, &config, &args)),
         Command::Generate(args) => standalone::generate(&config, &args),
         Command::Dataset(args) => dataset::run(&args),
+        Command::Scenario(args) => scenario::run(&args),
         Command::Train(args) => train::train(&config, &args),
         Command::Rollout(args) => rollouts::run(&config, &args),
         Command::Diagnose(args) => diagnose::run(&config, &args),

@@ -6,7 +6,7 @@ use super::cli::say;
 use crate::base::{Rng, Seed};
 use crate::render::{Card, Clip, Picture, RolloutView, contact_sheet, encode_png, scene_picture};
 use crate::sim::geometry::CONTROL_STEP_S;
-use crate::sim::{self, Family, World};
+use crate::sim::{self, Catalogue, Family, World};
 use anyhow::{Context, bail};
 use std::io::{ErrorKind, Write};
 use std::path::Path;
@@ -25,6 +25,8 @@ const CLIP_MAX_S: f32 = 90.0;
 pub struct Preview<'a> {
     /// Where the files go; made when it is not there.
     pub dir: &'a Path,
+    /// The families there are.
+    pub catalogue: &'a Catalogue,
     /// Families to show; none means all.
     pub families: &'a [String],
     /// Bricks in each scene.
@@ -41,8 +43,8 @@ pub struct Preview<'a> {
 /// When a family is unknown, a scene cannot begin, or a file cannot be written.
 pub fn run(preview: &Preview<'_>) -> anyhow::Result<()> {
     let families: Vec<&Family> = match preview.families {
-        [] => sim::families().iter().collect(),
-        names => names.iter().map(|name| sim::family(name)).collect::<Result<_, _>>()?,
+        [] => preview.catalogue.families().iter().collect(),
+        names => names.iter().map(|name| preview.catalogue.family(name)).collect::<Result<_, _>>()?,
     };
     std::fs::create_dir_all(preview.dir).with_context(|| format!("{} cannot be made", preview.dir.display()))?;
     let mut worlds = Vec::with_capacity(families.len());
@@ -187,10 +189,12 @@ mod tests {
     fn stills_of_a_family_are_written_and_an_unknown_family_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let names = ["pocket".to_owned()];
-        let preview = Preview { dir: dir.path(), families: &names, bricks: 1, seed: Seed(1), stills_only: true };
+        let catalogue = Catalogue::default();
+        let (catalogue, dir) = (&catalogue, dir.path());
+        let preview = Preview { dir, catalogue, families: &names, bricks: 1, seed: Seed(1), stills_only: true };
         run(&preview).unwrap();
         for file in ["contact-sheet.png", "pocket.png"] {
-            assert!(dir.path().join(file).exists(), "{file}");
+            assert!(dir.join(file).exists(), "{file}");
         }
         let names = ["poket".to_owned()];
         assert!(run(&Preview { families: &names, ..preview }).unwrap_err().to_string().contains("pocket"));

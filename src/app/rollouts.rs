@@ -95,7 +95,7 @@ pub fn run(config: &Config, args: &RolloutArgs) -> anyhow::Result<Ending> {
     let preset = preset(config, args.preset.as_deref())?;
     let set = SceneSet {
         seed: EvaluationSeed(args.seed_base),
-        families: families(&args.scenario)?,
+        families: families(&sim::Catalogue::default(), &args.scenario)?,
         bricks: args.bricks,
         scenes: args.episodes,
     };

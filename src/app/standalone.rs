@@ -20,12 +20,12 @@ pub(super) fn preset<'a>(config: &'a Config, name: Option<&str>) -> anyhow::Resu
     Ok(config.preset(name.unwrap_or(&config.mission.preset))?)
 }
 
-/// Equal weights for the named families; none named means all.
-pub(super) fn families(names: &[String]) -> anyhow::Result<Vec<(String, f64)>> {
+/// Equal weights for the named families of a catalogue; none named means all.
+pub(super) fn families(catalogue: &sim::Catalogue, names: &[String]) -> anyhow::Result<Vec<(String, f64)>> {
     names
         .iter()
         .map(|name| {
-            let family = sim::family(name)?;
+            let family = catalogue.family(name)?;
             Ok((family.name.clone(), 1.0))
         })
         .collect()
@@ -35,10 +35,13 @@ pub(super) fn families(names: &[String]) -> anyhow::Result<Vec<(String, f64)>> {
 const PREVIEW_BRICKS: u32 = 3;
 
 pub fn generate(config: &Config, args: &GenerateArgs) -> anyhow::Result<Ending> {
+    let proposed = args.scenario_file.as_deref().map(super::scenario::read).transpose()?.unwrap_or_default();
+    let colours = super::scenario::colours(&args.colours)?;
+    let catalogue = sim::Catalogue::with(&proposed)?.painted(&colours);
     if let Some(dir) = &args.preview {
         let bricks = args.bricks.map_or(PREVIEW_BRICKS, |(_, most)| most) as usize;
         let (families, seed, stills_only) = (args.scenario.as_slice(), Seed(args.seed), args.stills_only);
-        preview::run(&Preview { dir, families, bricks, seed, stills_only })?;
+        preview::run(&Preview { dir, catalogue: &catalogue, families, bricks, seed, stills_only })?;
         return Ok(Ending::Done);
     }
     let out = args.out.as_deref().context("name the dataset's folder with --out")?;
@@ -53,7 +56,9 @@ pub fn generate(config: &Config, args: &GenerateArgs) -> anyhow::Result<Ending> 
     let order = Order {
         episodes: args.episodes,
         bricks: args.bricks.unwrap_or((sizes.bricks_min, sizes.bricks_max)),
-        families: families(&args.scenario)?,
+        families: families(&catalogue, &args.scenario)?,
+        proposed,
+        colours,
         noisy_share,
         bad_start_share,
         dagger_share: 0.0,

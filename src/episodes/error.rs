@@ -14,6 +14,9 @@ pub enum EpisodesError {
     /// The expert fails too often to be learnt from.
     #[error("the expert solved only {0} of its own undisturbed episodes; {min:.0} % are needed, so its data is refused", min = 100.0 * super::EXPERT_GATE)]
     ExpertBelowGate(Proportion),
+    /// The expert does not master the families; the table says which.
+    #[error("the expert is below its gate, so no data is made from it:\n{0}")]
+    ExpertFails(String),
     /// Every episode was discarded, as none succeeded.
     #[error("all {0} episodes were discarded: the expert finished none of them within the time limit")]
     NothingKept(u32),

@@ -11,9 +11,9 @@ use crate::base::{Cancel, Progress, Proportion};
 use crate::dataset::{self, DatasetSpec, DatasetSummary, DatasetWriter, Finished};
 use crate::policy::Policy;
 use crate::render::RENDER_VERSION;
+use crate::rollout::Execution;
 use crate::rollout::lockstep::{self, Driver, Eye, Rider};
 use crate::rollout::lots::{self, Event};
-use crate::rollout::{Execution, FamilyMix};
 use crate::sim;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -69,11 +69,12 @@ pub fn generate(
     check_driver(order, driver.as_ref())?;
     let plan = order.plan();
     let spec = dataset_spec(order);
-    let mix = FamilyMix::new(&order.families)?;
+    let mix = order.mix()?;
     let provenance = provenance(order, policy.map(|(_, steps)| steps))?;
     if let Some(finished) = dataset::finished(dir, &spec, &provenance)? {
         return already_there(finished, plan.len() as u32);
     }
+    super::gate::check_expert(mix.all(), order.episodes, order.threads)?;
     let mut tally = Tally::new(DatasetWriter::create(dir, spec.clone(), &provenance)?, &plan)?;
     let before = tally.counts.seen as usize;
     // Lots are cut as they always are, so that the policy's batches are the same; what is known of the first is dropped.

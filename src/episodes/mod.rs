@@ -6,6 +6,7 @@
 //! the labels are the expert's, and that is what the policy learns.
 
 mod error;
+mod gate;
 mod generate;
 mod lane;
 mod noise;

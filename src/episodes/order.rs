@@ -7,7 +7,7 @@ use super::EpisodesError;
 use crate::base::{Rng, Seed};
 use crate::rollout::{FamilyMix, MAX_BRICKS, apportion};
 use crate::sim::geometry::CONTROL_STEP_S;
-use crate::sim::{self, BrickState, Scene, StatePreset, WorldState};
+use crate::sim::{self, BrickState, Catalogue, Colour, Family, Scene, StatePreset, WorldState};
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +55,12 @@ pub struct Order {
     pub bricks: (u32, u32),
     /// Family names and weights; empty means all families equally.
     pub families: Vec<(String, f64)>,
+    /// Families besides the simulator's own that may be named, each checked before.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub proposed: Vec<Family>,
+    /// Colours of all bricks; empty leaves each family its own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub colours: Vec<Colour>,
     /// Share of the episodes that the expert drives with [`Strategy::Noise`]. What this share and the next leave is
     /// [`Strategy::Expert`].
     pub noisy_share: f64,
@@ -92,6 +98,8 @@ impl Default for Order {
             skip: 0,
             bricks: (1, 2),
             families: Vec::new(),
+            proposed: Vec::new(),
+            colours: Vec::new(),
             noisy_share: 0.13,
             bad_start_share: 0.85,
             dagger_share: 0.0,
@@ -167,8 +175,13 @@ impl Order {
         if self.chunk == 0 {
             return refuse("labels of 0 actions; at least 1 is needed".to_owned());
         }
-        FamilyMix::new(&self.families)?;
+        self.mix()?;
         Ok(())
+    }
+
+    /// The families that scenes are drawn from.
+    pub(super) fn mix(&self) -> Result<FamilyMix, EpisodesError> {
+        Ok(FamilyMix::of(&Catalogue::with(&self.proposed)?.painted(&self.colours), &self.families)?)
     }
 
     /// The episodes in order, without those to skip. Every prefix of the order holds the strategies in their shares.
@@ -207,21 +220,21 @@ impl Planned {
             Strategy::Dagger => rng.random_bool(DAGGER_BAD_STARTS),
         };
         if off_path {
-            self.bad_start(&mut rng)
+            self.bad_start(mix, &mut rng)
         } else {
             Ok(mix.draw(&mut rng).sample(self.bricks as usize, &mut rng)?)
         }
     }
 
     /// A start off the path, mostly with something to fetch in sight: that is what takes a policy longest to learn.
-    fn bad_start(&self, rng: &mut Rng) -> Result<Scene, EpisodesError> {
+    fn bad_start(&self, mix: &FamilyMix, rng: &mut Rng) -> Result<Scene, EpisodesError> {
         let any = rng.random_bool(ANY_BAD_START);
-        let mut scene = sim::bad_start(self.bricks as usize, rng)?;
+        let mut scene = sim::bad_start(mix.all(), self.bricks as usize, rng)?;
         for _ in 0..SIGHT_TRIES {
             if any || sees_brick_to_fetch(&scene) {
                 break;
             }
-            scene = sim::bad_start(self.bricks as usize, rng)?;
+            scene = sim::bad_start(mix.all(), self.bricks as usize, rng)?;
         }
         Ok(scene)
     }

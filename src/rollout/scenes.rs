@@ -5,7 +5,7 @@
 
 use super::RolloutError;
 use crate::base::{EvaluationSeed, Rng};
-use crate::sim::{self, Family, Scene};
+use crate::sim::{self, Catalogue, Family, Scene};
 use serde::{Deserialize, Serialize};
 
 /// Bricks a scene may have.
@@ -29,15 +29,15 @@ impl SceneSet {
     ///
     /// # Errors
     /// Unknown families, weights that are not positive, or a number of bricks out of bounds.
-    pub fn scenes(&self) -> Result<Vec<(&'static Family, Scene)>, RolloutError> {
+    pub fn scenes(&self) -> Result<Vec<(Family, Scene)>, RolloutError> {
         if !(1..=MAX_BRICKS).contains(&self.bricks) {
             return Err(RolloutError::Order(format!("{} bricks; 1 to {MAX_BRICKS} are possible", self.bricks)));
         }
         let mix = FamilyMix::new(&self.families)?;
         let families = mix.spread(self.scenes as usize);
-        let scene = |(index, family): (usize, &'static Family)| {
+        let scene = |(index, family): (usize, &Family)| {
             let scene = family.sample(self.bricks as usize, &mut self.seed.scene(index as u64).rng())?;
-            Ok((family, scene))
+            Ok((family.clone(), scene))
         };
         families.into_iter().enumerate().map(scene).collect()
     }
@@ -46,7 +46,7 @@ impl SceneSet {
     ///
     /// # Errors
     /// As [`scenes`](Self::scenes), and when there is no scene of that number.
-    pub fn scene(&self, number: u32) -> Result<(&'static Family, Scene), RolloutError> {
+    pub fn scene(&self, number: u32) -> Result<(Family, Scene), RolloutError> {
         let missing = || RolloutError::Order(format!("scene {number} of a set of {}", self.scenes));
         if number >= self.scenes {
             return Err(missing());
@@ -59,49 +59,64 @@ impl SceneSet {
 
 /// Scenario families with their shares.
 #[derive(Debug, Clone)]
-pub(crate) struct FamilyMix(Vec<(&'static Family, f64)>);
+pub(crate) struct FamilyMix {
+    all: Vec<Family>,
+    /// Indices into `all`, and weights.
+    shares: Vec<(usize, f64)>,
+}
 
 impl FamilyMix {
-    /// Checks names and weights; no weights at all means all families equally.
+    /// Of the simulator's own families. Checks names and weights; no weights at all means all families equally.
     pub(crate) fn new(weights: &[(String, f64)]) -> Result<Self, RolloutError> {
-        let families = sim::families();
+        Self::of(&Catalogue::default(), weights)
+    }
+
+    /// The same of a catalogue.
+    pub(crate) fn of(catalogue: &Catalogue, weights: &[(String, f64)]) -> Result<Self, RolloutError> {
+        let all = catalogue.families().to_vec();
         if weights.is_empty() {
-            return Ok(Self(families.iter().map(|family| (family, 1.0)).collect()));
+            let shares = (0..all.len()).map(|index| (index, 1.0)).collect();
+            return Ok(Self { all, shares });
         }
-        let mut mix = Vec::with_capacity(weights.len());
+        let mut shares = Vec::with_capacity(weights.len());
         for (name, weight) in weights {
-            let family = sim::family(name)?;
+            catalogue.family(name)?;
             if !(weight.is_finite() && *weight >= 0.0) {
                 return Err(RolloutError::Order(format!(
                     "family {name} has the weight {weight}; 0 or more is possible"
                 )));
             }
-            mix.push((family, *weight));
+            shares.extend(all.iter().position(|family| family.name == *name).map(|index| (index, *weight)));
         }
-        if mix.iter().all(|(_, weight)| *weight <= 0.0) {
+        if shares.iter().all(|(_, weight)| *weight <= 0.0) {
             return Err(RolloutError::Order("every family has the weight 0".to_owned()));
         }
-        Ok(Self(mix))
+        Ok(Self { all, shares })
+    }
+
+    /// Every family there is, also those without a share.
+    pub(crate) fn all(&self) -> &[Family] {
+        &self.all
     }
 
     /// `count` families in their shares, see [`apportion`].
-    pub(crate) fn spread(&self, count: usize) -> Vec<&'static Family> {
-        let weights: Vec<f64> = self.0.iter().map(|(_, weight)| *weight).collect();
-        apportion(&weights, count).into_iter().map(|index| self.0[index].0).collect()
+    pub(crate) fn spread(&self, count: usize) -> Vec<&Family> {
+        let weights: Vec<f64> = self.shares.iter().map(|(_, weight)| *weight).collect();
+        apportion(&weights, count).into_iter().map(|index| &self.all[self.shares[index].0]).collect()
     }
 
     /// One family at random, by weight.
-    pub(crate) fn draw(&self, rng: &mut Rng) -> &'static Family {
+    pub(crate) fn draw(&self, rng: &mut Rng) -> &Family {
         use rand::Rng as _;
-        let total: f64 = self.0.iter().map(|(_, weight)| weight).sum();
+        let total: f64 = self.shares.iter().map(|(_, weight)| weight).sum();
         let mut left = rng.random::<f64>() * total;
-        for (family, weight) in &self.0 {
+        for (index, weight) in &self.shares {
             left -= weight;
             if left < 0.0 {
-                return family;
+                return &self.all[*index];
             }
         }
-        self.0[self.0.len() - 1].0
+        &self.all[self.shares[self.shares.len() - 1].0]
     }
 }
 
@@ -132,7 +147,8 @@ mod tests {
     #[test]
     fn every_family_gets_its_share_in_every_prefix() {
         let names: Vec<_> = sim::families().iter().map(|f| f.name.as_str()).collect();
-        let drawn: Vec<_> = FamilyMix::new(&[]).unwrap().spread(names.len()).iter().map(|f| f.name.as_str()).collect();
+        let all = FamilyMix::new(&[]).unwrap();
+        let drawn: Vec<_> = all.spread(names.len()).iter().map(|f| f.name.as_str()).collect();
         assert_eq!(drawn, names);
         let mix = FamilyMix::new(&[(names[0].to_owned(), 3.0), (names[1].to_owned(), 1.0)]).unwrap();
         let firsts = |n| mix.spread(n).iter().filter(|family| family.name == names[0]).count();

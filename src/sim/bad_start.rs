@@ -3,18 +3,20 @@
 use super::SimError;
 use super::footprint::wrap_rad;
 use super::geometry::{BOX_CENTRE_M, LIFT_MAX_M, STEERING_MAX_RAD};
-use super::scenario::{Scene, TRIES, at_wall, families, hold, loader_fits, overlaps_loader};
+use super::scenario::{Family, Scene, TRIES, at_wall, hold, loader_fits, overlaps_loader};
 use super::state::{BrickState, BrickStatus, LoaderState};
 use crate::base::Rng;
 use rand::Rng as _;
 use std::f32::consts::{FRAC_PI_2, PI};
 
-/// A start off every demonstrated path: any pose, lift, tilt and speed, sometimes loaded, near brick, box or wall.
+/// A start off every demonstrated path, with the bricks of one of these families: any pose, lift, tilt and speed, sometimes loaded, near brick, box or wall.
 ///
 /// # Errors
 /// [`SimError::BrickCount`] outside 1 to 10, [`SimError::NoRoom`] when no free place is found.
-pub fn bad_start(bricks: usize, rng: &mut Rng) -> Result<Scene, SimError> {
-    let family = &families()[rng.random_range(0..families().len())];
+pub fn bad_start(families: &[Family], bricks: usize, rng: &mut Rng) -> Result<Scene, SimError> {
+    let Some(family) = families.get(rng.random_range(0..families.len().max(1))) else {
+        return Err(SimError::NoRoom { family: "bad_start".to_owned(), tries: 0 });
+    };
     let mut scene = family.sample(bricks, rng)?;
     scene.family = "bad_start".to_owned();
     for _ in 0..TRIES {
@@ -79,12 +81,13 @@ mod tests {
     use super::*;
     use crate::base::Seed;
     use crate::sim::World;
+    use crate::sim::families;
 
     #[test]
     fn bad_starts_begin_and_are_varied() {
         let mut loaded = 0;
         for index in 0..60 {
-            let scene = bad_start(2, &mut Seed(index).rng()).unwrap();
+            let scene = bad_start(families(), 2, &mut Seed(index).rng()).unwrap();
             loaded += usize::from(scene.bricks[0].status == BrickStatus::Held);
             World::new(&scene).unwrap();
         }
@@ -93,6 +96,6 @@ mod tests {
 
     #[test]
     fn the_number_of_bricks_is_bounded() {
-        assert!(matches!(bad_start(11, &mut Seed(1).rng()), Err(SimError::BrickCount(11))));
+        assert!(matches!(bad_start(families(), 11, &mut Seed(1).rng()), Err(SimError::BrickCount(11))));
     }
 }

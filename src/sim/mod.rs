@@ -9,14 +9,16 @@ mod expert;
 mod footprint;
 mod gate;
 pub mod geometry;
+mod proposal;
 mod scenario;
 mod state;
 mod world;
 
 pub use bad_start::bad_start;
 pub use expert::{expert, expert_chunk, visible};
-pub use gate::{FamilyResult, GateReport, expert_gate};
-pub use scenario::{BrickPlace, Family, LoaderPlace, LoaderStart, Scene, families, family};
+pub use gate::{FamilyResult, GateReport, expert_gate, family_gate};
+pub use proposal::{Catalogue, PROPOSAL_BRICKS, PROPOSAL_SEEDS, family_schema, parse_families, try_family};
+pub use scenario::{BrickPlace, Colour, Family, LoaderPlace, LoaderStart, Scene, families, family};
 pub use state::{ACTION_DIM, Action, BrickState, BrickStatus, LoaderState, StatePreset, WorldState};
 pub use world::{BRICKS_MAX, World};
 
@@ -52,6 +54,14 @@ pub enum SimError {
     /// A scene that cannot begin.
     #[error("scene of family `{family}` cannot begin: {reason}")]
     BadScene {
+        /// The family.
+        family: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A proposed family that makes no sense.
+    #[error("scenario family `{family}` is refused: {reason}")]
+    BadFamily {
         /// The family.
         family: String,
         /// What is wrong.

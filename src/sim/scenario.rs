@@ -12,14 +12,13 @@ use super::world::{BRICKS_MAX, OVER_BOX_M, lowest_point};
 use crate::base::Rng;
 use rand::Rng as _;
 use rapier3d::math::Pose;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::f32::consts::{FRAC_PI_2, PI};
 use std::sync::LazyLock;
 
 /// How often a scene is drawn before giving up.
 pub(super) const TRIES: u32 = 2000;
-/// Colours of bricks. Red alone for now: on a pixel or two one colour is found with far fewer samples than many.
-const COLOURS: [u8; 1] = [0];
 /// Half extents of the kinds of bricks.
 const SHAPES_M: [[f32; 3]; 2] = [[0.15, 0.1, 0.15], [0.19, 0.1, 0.13]];
 
@@ -34,8 +33,49 @@ pub struct Scene {
     pub bricks: Vec<BrickState>,
 }
 
+/// LEGO's colours, in the renderer's order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Colour {
+    /// Bright red.
+    Red,
+    /// Bright blue.
+    Blue,
+    /// Dark green.
+    Green,
+    /// Bright orange.
+    Orange,
+    /// White.
+    White,
+    /// Medium azure.
+    Azure,
+    /// Bright yellowish green.
+    Lime,
+    /// Bright purple.
+    Purple,
+}
+
+impl Colour {
+    /// Every colour.
+    pub const ALL: [Colour; 8] = [
+        Colour::Red,
+        Colour::Blue,
+        Colour::Green,
+        Colour::Orange,
+        Colour::White,
+        Colour::Azure,
+        Colour::Lime,
+        Colour::Purple,
+    ];
+}
+
+/// Red alone: on a pixel or two one colour is found with far fewer samples than many.
+fn red_alone() -> Vec<Colour> {
+    vec![Colour::Red]
+}
+
 /// A scenario family: a named distribution of scenes.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Family {
     /// Short name, `snake_case`.
@@ -50,10 +90,13 @@ pub struct Family {
     pub first: BrickPlace,
     /// Where the other bricks lie.
     pub others: BrickPlace,
+    /// Colours that the bricks are drawn from, all alike; red alone when not said, as one colour is learnt soonest.
+    #[serde(default = "red_alone")]
+    pub colours: Vec<Colour>,
 }
 
 /// Where the loader starts and how its bucket is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LoaderStart {
     /// Which kind of place.
@@ -79,7 +122,7 @@ pub struct LoaderStart {
 }
 
 /// Kinds of places for the loader.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum LoaderPlace {
     /// Anywhere on the floor, any heading.
@@ -93,7 +136,7 @@ pub enum LoaderPlace {
 }
 
 /// Where a brick lies.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "place", rename_all = "snake_case", deny_unknown_fields)]
 pub enum BrickPlace {
     /// Within ±`half_m` on both axes.
@@ -142,34 +185,26 @@ pub enum BrickPlace {
     },
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FamilyFile {
-    family: Vec<Family>,
-}
-
 #[expect(clippy::expect_used, reason = "the file is compiled in and every test that samples a scene reads it")]
 static FAMILIES: LazyLock<Vec<Family>> =
-    LazyLock::new(|| parse_families(include_str!("scenarios.toml")).expect("scenarios.toml is valid"));
-
-/// Reads families from TOML.
-fn parse_families(text: &str) -> Result<Vec<Family>, SimError> {
-    let file: FamilyFile = toml::from_str(text).map_err(|error| SimError::BadFile(error.to_string()))?;
-    Ok(file.family)
-}
+    LazyLock::new(|| super::proposal::parse_families(include_str!("scenarios.toml")).expect("scenarios.toml is valid"));
 
 /// All scenario families, in the order of the file.
 pub fn families() -> &'static [Family] {
     &FAMILIES
 }
 
-/// The family of that name.
+/// The family of that name among those that come with the simulator.
 ///
 /// # Errors
 /// [`SimError::UnknownFamily`] names the nearest known one.
 pub fn family(name: &str) -> Result<&'static Family, SimError> {
-    families().iter().find(|f| f.name == name).ok_or_else(|| {
-        let nearest = families()
+    find(families(), name)
+}
+
+pub(super) fn find<'a>(families: &'a [Family], name: &str) -> Result<&'a Family, SimError> {
+    families.iter().find(|f| f.name == name).ok_or_else(|| {
+        let nearest = families
             .iter()
             .max_by(|a, b| strsim::jaro_winkler(&a.name, name).total_cmp(&strsim::jaro_winkler(&b.name, name)));
         SimError::UnknownFamily { name: name.to_owned(), nearest: nearest.map(|f| f.name.clone()).unwrap_or_default() }
@@ -201,7 +236,7 @@ impl Family {
         for index in 0..count {
             let place = if index == 0 { self.first } else { self.others };
             let brick = (0..40).find_map(|_| {
-                let brick = place.draw(loader, &bricks, rng)?;
+                let brick = place.draw(&self.colours, loader, &bricks, rng)?;
                 brick_fits(&brick, place, loader, &bricks).then_some(brick)
             })?;
             bricks.push(brick);
@@ -258,7 +293,13 @@ pub(super) fn at_wall(rng: &mut Rng, gap_m: f32, yaw_rad: f32) -> (f32, f32, f32
 
 impl BrickPlace {
     /// `None` when the place refers to a brick that is not there.
-    fn draw(self, loader: &LoaderState, others: &[BrickState], rng: &mut Rng) -> Option<BrickState> {
+    fn draw(
+        self,
+        colours: &[Colour],
+        loader: &LoaderState,
+        others: &[BrickState],
+        rng: &mut Rng,
+    ) -> Option<BrickState> {
         let half_extents_m = SHAPES_M[rng.random_range(0..SHAPES_M.len())];
         let mut turn = rng.random_range(-PI..PI);
         let side = |rng: &mut Rng| if rng.random_range(0..2) == 0 { -1.0 } else { 1.0 };
@@ -305,7 +346,7 @@ impl BrickPlace {
             position_m: [x, half_extents_m[1], z],
             rotation: [0.0, sin, 0.0, cos],
             half_extents_m,
-            colour: COLOURS[rng.random_range(0..COLOURS.len())],
+            colour: colours.get(rng.random_range(0..colours.len().max(1))).map_or(0, |colour| *colour as u8),
             status: BrickStatus::Free,
         };
         if self == BrickPlace::Held {
@@ -410,13 +451,25 @@ mod tests {
     #[test]
     fn unknown_keys_are_rejected() {
         let text = include_str!("scenarios.toml").replacen("half_m", "half_metre", 1);
-        assert!(parse_families(&text).is_err());
+        assert!(super::super::proposal::parse_families(&text).is_err());
     }
 
     #[test]
     fn the_number_of_bricks_is_bounded() {
         let mut rng = Seed(1).rng();
         assert!(matches!(families()[0].sample(0, &mut rng), Err(SimError::BrickCount(0))));
+    }
+
+    #[test]
+    fn a_palette_says_which_colours_the_bricks_have() {
+        let plain = families()[0].clone();
+        let colourful = Family { colours: Colour::ALL.to_vec(), ..plain.clone() };
+        let draw = |family: &Family| family.sample(10, &mut Seed(2).rng()).unwrap().bricks;
+        assert!(draw(&plain).iter().all(|brick| brick.colour == 0));
+        let mut seen: Vec<u8> = draw(&colourful).iter().map(|brick| brick.colour).collect();
+        seen.sort_unstable();
+        seen.dedup();
+        assert!(seen.len() > 3, "{seen:?}");
     }
 
     #[test]

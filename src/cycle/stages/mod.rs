@@ -87,7 +87,7 @@ pub enum WorkError {
 impl WorkError {
     /// What kind of fault it is: the loop answers each in its own way.
     pub fn fault(&self) -> Fault {
-        use EpisodesError::{ExpertBelowGate, NothingKept};
+        use EpisodesError::{ExpertBelowGate, ExpertFails, NothingKept};
         if is_disk_full(self) {
             return Fault::DiskFull;
         }
@@ -98,7 +98,7 @@ impl WorkError {
         if matches!(self, WorkError::Policy(PolicyError::NoSamples) | WorkError::Episodes(NothingKept(_))) {
             return Fault::EmptyData;
         }
-        if matches!(self, WorkError::Episodes(ExpertBelowGate(..))) {
+        if matches!(self, WorkError::Episodes(ExpertBelowGate(..) | ExpertFails(..))) {
             return Fault::ExpertGate;
         }
         if matches!(self, WorkError::Certificate { .. }) {

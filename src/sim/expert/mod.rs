@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn actions_are_within_their_range_from_any_state() {
         for index in 0..80 {
-            let mut world = World::new(&bad_start(3, &mut Seed(index).rng()).unwrap()).unwrap();
+            let mut world = World::new(&bad_start(families(), 3, &mut Seed(index).rng()).unwrap()).unwrap();
             for _ in 0..20 {
                 let next = expert(world.state());
                 assert!(next.to_array().iter().all(|v| v.is_finite() && v.abs() <= 1.0), "{next:?}");
