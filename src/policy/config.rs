@@ -332,7 +332,7 @@ impl ActConfig {
                 Some(_) => Ok(()),
             },
             Backbone::GroupNormCnn { channels, groups } => {
-                let odd = |c: &usize| *groups == 0 || *c == 0 || *c > 1 << 16 || c % groups != 0;
+                let odd = |c: &usize| *groups == 0 || *c == 0 || *c > 1 << 16 || !c.is_multiple_of(*groups);
                 if channels.is_empty() || channels.len() > 16 || channels.iter().any(odd) {
                     return Err(PolicyError::Config(format!("channels {channels:?} must be multiples of {groups}")));
                 }

@@ -201,8 +201,8 @@ fn check_shapes(set: &TrainingSet, config: &ActConfig) -> Result<(), PolicyError
 /// Digests of each dataset's samples. States and labels tell data apart; equal ones with other images do not occur
 /// in practice, and reading gigabytes of images at every start would.
 fn marks(set: &TrainingSet) -> Vec<DatasetMark> {
-    let whole = [0..set.len()];
-    let sources = if set.sources.is_empty() { &whole[..] } else { &set.sources[..] };
+    let whole = 0..set.len();
+    let sources = if set.sources.is_empty() { std::slice::from_ref(&whole) } else { &set.sources[..] };
     let mark = |source: &Range<usize>| {
         let mut hasher = blake3::Hasher::new();
         for sample in source.clone() {

@@ -56,9 +56,12 @@ impl Default for RunOptions {
 /// numbers were written.
 pub fn run_file(policy: &Policy, inputs: &Path, out: &Path, options: RunOptions) -> Result<usize, PolicyError> {
     let given: Given = read_json(inputs, MOST_BYTES)?;
-    let results = run(policy, given, options).map_err(|error| match error {
-        PolicyError::Exchange { why, .. } => PolicyError::Exchange { path: inputs.to_owned(), why },
-        other => other,
+    let results = run(policy, given, options).map_err(|error| {
+        if let PolicyError::Exchange { why, .. } = error {
+            PolicyError::Exchange { path: inputs.to_owned(), why }
+        } else {
+            error
+        }
     })?;
     let outputs = &results.outputs;
     let count = outputs.arrays.len() + outputs.grad_norm.len() + outputs.losses.len();

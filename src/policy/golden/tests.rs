@@ -25,10 +25,13 @@ fn policy() -> Policy {
     Policy::new(config, statistics, Origin::default(), tensors).unwrap()
 }
 
+/// What becomes of the image of a camera: its number and bytes in, normalised numbers out.
+type Preparation<'a> = Box<dyn Fn(usize, &[u8]) -> Vec<f32> + 'a>;
+
 /// A policy whose images, states, outputs or sizes go through one more hand.
 struct Mistaken<'a> {
     policy: &'a Policy,
-    image: Box<dyn Fn(usize, &[u8]) -> Vec<f32> + 'a>,
+    image: Preparation<'a>,
     state_shift: f32,
     output_shift: f32,
     action_factor: f32,
@@ -111,8 +114,8 @@ fn every_other_step_is_refused_by_its_name() {
         let text = check(replay).unwrap_err().to_string();
         assert!(text.contains(&format!("step \"{step}\"")) && text.contains(words), "{text}");
     };
-    let image = |image: Box<dyn Fn(usize, &[u8]) -> Vec<f32>>| Mistaken { image, ..Mistaken::none(&policy) };
-    let each = |f: fn(usize, &[u8], &Scale) -> f32| -> Box<dyn Fn(usize, &[u8]) -> Vec<f32>> {
+    let image = |image: Preparation<'static>| Mistaken { image, ..Mistaken::none(&policy) };
+    let each = |f: fn(usize, &[u8], &Scale) -> f32| -> Preparation<'static> {
         let own = own.clone();
         Box::new(move |_, rgb| (0..rgb.len()).map(|i| f(i, rgb, &own)).collect())
     };

@@ -127,8 +127,11 @@ fn check_names(file: &ProcessorFile, wanted: &[&str]) -> Result<(), String> {
     Ok(())
 }
 
+/// A key and whether a value of it can be honoured.
+type KnownKey<'a> = (&'a str, fn(&Value) -> bool);
+
 /// Every key must be known and its value acceptable.
-fn check_keys(step: &Step, known: &[(&str, fn(&Value) -> bool)]) -> Result<(), String> {
+fn check_keys(step: &Step, known: &[KnownKey<'_>]) -> Result<(), String> {
     for (key, value) in &step.config {
         let name = &step.registry_name;
         match known.iter().find(|(known, _)| known == key) {
